@@ -132,6 +132,24 @@ def test_others_do_not_get_in_the_way(one, root_user):
         squatter.communicate(b"")
 
 
+# Of the same user, who could do worse by intent.
+SILENT = """
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.connect(b"\\0" + sys.argv[1].encode())
+print("ready", flush=True); sys.stdin.read()
+"""
+
+
+def test_one_that_says_nothing_is_not_waited_for_long(one):
+    silent = one.sandbox.user.popen([PYTHON, "-c", SILENT, address(one.name)], stdin=-1, stdout=-1)
+    try:
+        assert silent.stdout.readline() == b"ready\n"
+        one.taken(TWO, 2)
+        assert one.running.get("/two") == 200
+    finally:
+        silent.communicate(b"")
+
+
 def test_a_file_where_the_sandbox_has_its_own(sandbox, user, workdir):  # noqa: F811 pylint: disable=redefined-outer-name
     """What the policy lets it write is not the host's /tmp."""
     folder = user.folder(workdir)

@@ -82,7 +82,7 @@ def test_what_an_address_has_to_be_by_the_policy(sandbox, policy, seen):
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "0.0.0.0", "::", "169.254.77.1", "fe80::1", "localhost",
-                                     "172.17.0.1:80", "[fd00:77::1]", ""])
+                                     "172.17.0.1:80", "[fd00:77::1]", "", "224.0.0.1", "255.255.255.255", "ff02::1", "::ffff:0:127.0.0.1"])
 def test_an_address_that_no_policy_opens(sandbox, address):
     done = sandbox.run("true", options=["--host-address", address])
     assert done.returncode == 2 and done.stderr.startswith("postern sandbox: --host-address takes an IPv4 or IPv6 address"), done

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a sandbox may use: memory, processes, open files and time, as options say; as root and as an ordinary user."""
 import re
+import signal
+import subprocess
 import time
 
 import pytest
 
-from conftest import weakened
+from conftest import wait_for, weakened
 from limits import LIMITS
+from processes import below
 from sandboxes import CLIENT, PYTHON, Sandbox
 
 POLICY = ("version: 1\nfilesystem_policy: { include_workdir: true, read_only: [/usr, /lib, /lib64, /bin, /etc, /proc, /dev/zero], "
@@ -89,6 +92,18 @@ def test_time_ends_who_does_not_listen(sandbox):
     done = sandbox.script("trap '' TERM; setsid sleep 100 & kill -STOP $$; sleep 100", options=["--time=1s"])
     assert (done.returncode, done.stderr) == (124, "postern sandbox: its 1 s were over; --time gives more\n")
     assert time.monotonic() - begun > 1 + LIMITS["LIMIT_AGENT_STOP_SECONDS"]
+
+
+def test_time_goes_on_though_nobody_reads_what_is_said(sandbox):
+    """The pipe is full when postern has something to say (here: that SIGHUP made it read the policy anew)."""
+    running = sandbox.user.popen(sandbox.command("/bin/sh", "-c", "head -c 65536 /dev/zero >&2; echo full; exec sleep 100", options=["--time=2"]),
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert running.stdout.readline() == b"full\n"
+    running.send_signal(signal.SIGHUP)
+    # It speaks at its end, when nobody's time is at stake.
+    wait_for(lambda: not below(running.pid), 2 + LIMITS["LIMIT_AGENT_STOP_SECONDS"], "the command's end")
+    said = running.communicate()[1]
+    assert running.returncode == 124 and said.endswith(b"\0postern sandbox: its 2 s were over; --time gives more\n")
 
 
 # What each option takes: the least and the most, and one below and above.

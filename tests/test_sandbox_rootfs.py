@@ -5,6 +5,7 @@ import ctypes
 import os
 import re
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -13,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from conftest import wait_for
 from limits import LIMITS
+from processes import below
 from sandboxes import Sandbox, Upstream
 from test_commands import WITHOUT_LANDLOCK
 
@@ -125,6 +128,24 @@ def test_it_is_never_changed(sandbox, root, user):
     assert out.split() == ["old", "fixed", "own", "sandbox", "640", ".:", "a", "file", "fixed", "a:", "link", "wrote", "/var/tmp/x"], out
     assert look(root) == before
     assert sandbox.output("cat /opt/data/file") == "old\n"
+
+
+def test_a_copy_is_given_up_when_told_to_end(sandbox, root):
+    """A signal that waits when the copying begins, or comes while it goes on."""
+    def told():
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        os.kill(os.getpid(), signal.SIGTERM)
+    (root / "opt/data").mkdir()
+    (root / "opt/data/file").write_text("old\n")
+    policy(sandbox, "", "/opt/data")
+    refused(sandbox, 130, "interrupted", preexec_fn=told)
+    for i in range(20):
+        with (root / f"opt/data/{i}").open("wb") as file:
+            file.truncate(32 << 20)
+    running = sandbox.user.popen(sandbox.command("true"), stderr=subprocess.PIPE)
+    builder = wait_for(lambda: below(running.pid), what="the copying")
+    os.kill(running.pid, signal.SIGTERM)
+    assert running.communicate()[1] == b"postern sandbox: interrupted before the jail was made\n" and running.returncode == 130, builder
 
 
 @pytest.mark.parametrize("requirement, code", [("best_effort", 0), ("hard_requirement", 3)])

@@ -69,7 +69,8 @@
 #define LIMIT_SANDBOX_FILES	   (1024 * 1024) /* the most that it can say … */
 #define LEAST_SANDBOX_FILES	   16		 /* … and the least */
 #define LEAST_SANDBOX_MEMORY_BYTES (16 * 1024 * 1024) /* of --memory; without it: no such limit */
-#define LIMIT_SANDBOX_SECONDS	   (366 * 24 * 3600)  /* of --time; without it: no such limit */
+#define LIMIT_CONTROL_MS	   1000 /* that a caller of a sandbox's control socket may say nothing */
+#define LIMIT_SANDBOX_SECONDS	   (366 * 24 * 3600) /* of --time; without it: no such limit */
 #define LIMIT_SANDBOX_TMP_BYTES                                                                    \
 	(1024ull * 1024 * 1024)	      /* of its /tmp and of its own working folder */
 #define LIMIT_GLOB_BRACES	  8   /* braces in braces of a pattern -> malformed policy */
@@ -125,9 +126,13 @@
 /* jails (of builds and of sandboxes) */
 #define LIMIT_JAIL_TERMINALS   64		  /* pseudoterminals (the machine has 4096) */
 #define LIMIT_JAIL_ROOT_BYTES  (16 * 1024 * 1024) /* of its root, which is in memory */
+#define LIMIT_JAIL_GROUPS      1024		  /* supplementary ones, of a process of a build */
 #define LIMIT_JAIL_SHM_BYTES   (16 * 1024 * 1024) /* of its /dev/shm */
 #define LIMIT_JAIL_COPY_DEPTH  64 /* folders deep, of what is copied for a jail to write to */
 #define LIMIT_JAIL_TMPFS_BYTES (64ull * 1024 * 1024) /* of a file system in memory, else unsaid */
+#define LIMIT_TMPFS_INODE_BYTES                                                                    \
+	1024 /* of the kernel's memory, that a file or folder of one counts for beside its contents */
+#define LIMIT_TMPFS_INODES_LEAST 1024 /* that even a small one may have */
 
 /* builds (worker) */
 #define LIMIT_BASES		 16			     /* granted base images per run */
@@ -152,7 +157,7 @@
 #define LIMIT_IMAGE_DOCUMENT_BYTES (1024 * 1024)      /* of an index or manifest of an image */
 #define LIMIT_STORE_JSON_BYTES	   (16 * 1024 * 1024) /* of an engine's list of layers or images */
 #define LIMIT_IMPORT_SECONDS	   600		      /* to make a base image */
-#define LIMIT_PROVE_SECONDS	   60		      /* to try an engine */
+#define LIMIT_PROVE_SECONDS	   300	/* to try an engine; minutes on an emulated machine */
 #define LIMIT_DOCKER_STOP_MS	   5000 /* that docker gets to have the dockerd cancel a build */
 #define LIMIT_DOCKER_IMAGES	   4096 /* that a build leaves in a dockerd and are removed; more stay */
 #define LIMIT_DOCKER_TIDY_MS	   30000 /* that removing what it made from the dockerd may take */

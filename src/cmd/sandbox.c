@@ -328,9 +328,19 @@ static int watch_signals(void)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-static const char *line_end(const struct terminal *t)
+/* A line on standard error while COMMAND runs, whose time must not stand still because nobody reads that: then it is lost. */
+static void tell(const struct terminal *t, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+static void tell(const struct terminal *t, const char *format, ...)
 {
-	return t->raw ? "\r\n" : "\n";
+	char line[1024]; /* a pipe that can be written to has room for that (PIPE_BUF) */
+	va_list arguments;
+	va_start(arguments, format);
+	vsnprintf(line, sizeof(line), format, arguments);
+	va_end(arguments);
+	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
+	if (poll(&p, 1, 0) == 1 && p.revents & POLLOUT)
+		dprintf(STDERR_FILENO, "postern sandbox: %s%s", line, t->raw ? "\r\n" : "\n");
 }
 
 static void reload(struct sandbox *s, const struct terminal *t, const char *policy)
@@ -340,11 +350,10 @@ static void reload(struct sandbox *s, const struct terminal *t, const char *poli
 	bool broken;
 	int r = sandbox_reload(s, policy, &broken, &e);
 	if (r == 0)
-		fprintf(stderr, "postern sandbox: requests are decided by %s as it is now%s",
-			policy, line_end(t));
+		tell(t, "requests are decided by %s as it is now", policy);
 	else
-		fprintf(stderr, "postern sandbox: %s%s%s", error_format(&e, text, sizeof(text)),
-			broken ? "" : "; the policy stays as it was", line_end(t));
+		tell(t, "%s%s", error_format(&e, text, sizeof(text)),
+		     broken ? "" : "; the policy stays as it was");
 }
 
 /* A SIGHUP of the kernel's is the terminal's end, and COMMAND's; somebody's own means the policy. */
@@ -364,7 +373,7 @@ static void on_control(struct sandbox *s, const struct terminal *t)
 	char said[600];
 	sandbox_control(s, said, sizeof(said));
 	if (*said)
-		fprintf(stderr, "postern sandbox: %s%s", said, line_end(t));
+		tell(t, "%s", said);
 }
 
 /* COMMAND's time. */
@@ -418,7 +427,10 @@ static int say_failure(const struct error *e, int r)
 {
 	char text[600];
 	fprintf(stderr, "postern sandbox: %s\n", error_format(e, text, sizeof(text)));
-	return *e->file ? EXIT_CONFIG : r == -EOPNOTSUPP ? EXIT_UNAVAILABLE : EXIT_RUN_FAILED;
+	return *e->file		  ? EXIT_CONFIG
+	       : r == -EOPNOTSUPP ? EXIT_UNAVAILABLE
+	       : r == -EINTR	  ? EXIT_INTERRUPTED
+				  : EXIT_RUN_FAILED;
 }
 
 /* What proxy wrote about what was denied. It reads what the sandbox sends, so nothing but visible lines reaches the terminal. */

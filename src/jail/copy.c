@@ -29,7 +29,8 @@ static int copy_file(int from, const struct stat *st, int to_dir, const char *na
 	char link[32];
 	const struct timespec times[] = { st->st_atim, st->st_mtim };
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", from);
-	_cleanup_close_ int in = open(link, O_RDONLY | O_CLOEXEC);
+	/* Not to wait for whoever has a lease on it, which may be anybody. */
+	_cleanup_close_ int in = open(link, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (in < 0)
 		return -errno;
 	_cleanup_close_ int out =

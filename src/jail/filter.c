@@ -2,6 +2,7 @@
 /* The filters, by libseccomp. System calls of another architecture's numbers end the process. */
 #include "jail/filter.h"
 #include "base/cleanup.h"
+#include "base/limit.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -261,6 +262,9 @@ int jail_seccomp_build(struct error *e)
 	deny_user_namespaces(&r);
 	deny_sockets(&r);
 	deny_if(&r, "socket", SCMP_A0(IS_INT(AF_ALG)));
+	/* The watchdog has to read them all, of each process. */
+	const struct scmp_arg_cmp groups = SCMP_A0(SCMP_CMP_GT, LIMIT_JAIL_GROUPS);
+	add(&r, SCMP_ACT_ERRNO(EINVAL), "setgroups", 1, &groups);
 	deny_typing(&r);
 	return load(&r, e);
 }

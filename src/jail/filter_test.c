@@ -5,6 +5,7 @@
  * where it is not refused.
  */
 #include "base/cleanup.h"
+#include "base/limit.h"
 #include "jail/filter.h"
 
 #include <errno.h>
@@ -70,6 +71,8 @@ static const struct call calls[] = {
 	{ "add_key", EPERM, EPERM, SYS_add_key },
 	{ "request_key", EPERM, EPERM, SYS_request_key },
 	{ "kcmp", 0, EPERM, SYS_kcmp, NO_PROCESS, NO_PROCESS },
+	{ "setgroups", 0, 0, SYS_setgroups, LIMIT_JAIL_GROUPS, NOWHERE },
+	{ "setgroups of many", 0, EINVAL, SYS_setgroups, LIMIT_JAIL_GROUPS + 1, NOWHERE },
 	{ "move_pages", 0, EPERM, SYS_move_pages, NO_PROCESS },
 	{ "inotify_init", 0, EPERM, SYS_inotify_init },
 	{ "inotify_init1", 0, EPERM, SYS_inotify_init1, NOWHERE },

@@ -131,7 +131,7 @@ struct memfiles_view { /* a mount namespace, and a root in it */
 
 /* A look at every process takes its time when there are many descriptors: it is taken in pieces. */
 struct memfiles {
-	dev_t memfds;		/* the file system of memfds */
+	dev_t memfds, secrets;	/* the file systems of memfds and of secret ones */
 	long next;		/* the process that the look goes on with; 0: from the start */
 	void *inodes, *devices; /* that are counted already */
 	struct memfiles_view views[MEMFILES_VIEWS];

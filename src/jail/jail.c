@@ -26,6 +26,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#define LOOK_MS 20 /* between looks for signals, while a jail is being made */
+
 enum note_kind { NOTE_FAILED = 1, NOTE_MAP_ME, NOTE_MAPPED, NOTE_CLONED, NOTE_READY, NOTE_GO };
 
 struct note {
@@ -372,12 +374,35 @@ static int make_group(const struct jail_spec *spec, pid_t builder, struct jail *
 	return r < 0 ? error_set(e, -r, "cannot make a cgroup for a jail: %s", strerror(-r)) : 0;
 }
 
+/* A caller that blocks signals attends to them later; this may take long enough (a root is copied) to give up for one. */
+static bool is_told_to_end(void)
+{
+	static const int ends[] = { SIGINT, SIGTERM, SIGQUIT, SIGHUP };
+	sigset_t waiting;
+	sigpending(&waiting);
+	for (size_t i = 0; i < ELEMENTS(ends); i++)
+		if (sigismember(&waiting, ends[i]) == 1)
+			return true;
+	return false;
+}
+
+/* The same as note_await(), or -EINTR. */
+static int await_or_give_up(int channel, enum note_kind kind, struct note *ret, struct error *e)
+{
+	struct pollfd p = { .fd = channel, .events = POLLIN };
+	do
+		if (is_told_to_end())
+			return error_set(e, EINTR, "interrupted before the jail was made");
+	while (poll(&p, 1, LOOK_MS) == 0);
+	return note_await(channel, kind, ret, NULL, NULL, e);
+}
+
 /* Lead the two processes through the set-up. */
 static int conduct(int channel, pid_t builder, const struct start *s, struct jail *j,
 		   struct error *e)
 {
 	struct note note;
-	int r = note_await(channel, NOTE_MAP_ME, NULL, NULL, NULL, e);
+	int r = await_or_give_up(channel, NOTE_MAP_ME, NULL, e);
 	if (r == 0)
 		r = make_group(s->spec, builder, j, e);
 	if (r == 0)
@@ -385,7 +410,7 @@ static int conduct(int channel, pid_t builder, const struct start *s, struct jai
 	if (r == 0 && (r = note_send(channel, NOTE_MAPPED, 0, NULL, NULL, 0)) < 0)
 		error_set(e, -r, "a jail's builder is gone");
 	if (r == 0)
-		r = note_await(channel, NOTE_CLONED, &note, NULL, NULL, e);
+		r = await_or_give_up(channel, NOTE_CLONED, &note, e);
 	if (r < 0)
 		return r;
 	j->pid = note.pid;

@@ -320,6 +320,31 @@ static void the_watchdog_sees_memory_wherever_it_is(void **state)
 		"python3 -c 'import mmap, time; m = mmap.mmap(-1, 100 << 30, mmap.MAP_PRIVATE | "
 		"mmap.MAP_ANONYMOUS | 0x4000, mmap.PROT_READ); m.madvise(mmap.MADV_NOHUGEPAGE); "
 		"[m[i] for i in range(0, 100 << 30, 2 << 20)]; time.sleep(60)'",
+		/* of a process whose first thread has ended */
+		"python3 -c 'import ctypes, threading, time\n"
+		"def take(): x = b\"1\" * (200 << 20); time.sleep(60)\n"
+		"threading.Thread(target=take).start()\n"
+		"ctypes.CDLL(None).syscall(60, 0)'",
+		/* of a process whose status is longer than anybody reads */
+		"python3 -c 'import os, time; os.setgroups(range(4000, 8000)); time.sleep(60)'",
+		/* that only one thread has open */
+		"python3 -c 'import ctypes, os, threading, time\n"
+		"def take():\n"
+		" ctypes.CDLL(None).unshare(0x400)\n"
+		" f = os.memfd_create(\"x\"); os.posix_fallocate(f, 0, 200 << 20); time.sleep(60)\n"
+		"threading.Thread(target=take).start()'",
+		/* names */
+		"python3 -c 'import os, time\n"
+		"for i in range(200000): os.mknod(f\"/tmp/{i}\")\n"
+		"time.sleep(60)'",
+		"unshare -m sh -c 'mount -t tmpfs -o size=1m,nr_inodes=0 x /mnt; sleep 60'",
+		/* secret memory, that is locked while it is mapped only */
+		"python3 -c 'import ctypes, mmap, os, time\n"
+		"f = ctypes.CDLL(None).syscall(447, 0)\n"
+		"os.ftruncate(f, 200 << 20)\n"
+		"for at in range(0, 200 << 20, 4 << 20):\n"
+		" m = mmap.mmap(f, 4 << 20, offset=at); m.write(bytes(4 << 20)); m.close()\n"
+		"time.sleep(60)'",
 	};
 	struct jail_mount more[ELEMENTS(mounts) + 1];
 	memcpy(more, mounts, sizeof(mounts));
@@ -380,6 +405,19 @@ static void the_watchdog_counts_nothing_twice(void **state)
 		    "maps = [mmap.mmap(f, 70 << 20) for i in range(2)]\n"
 		    "[m.write(bytes(1 << 20)) for m in maps for i in range(70)]\n"
 		    "time.sleep(1)'",
+		    0);
+	/* Memory that is one for a parent and its child until the child executes. */
+	expect_exit(&s,
+		    "exec python3 -c 'import mmap, os, time\n"
+		    "os.mkfifo(\"/tmp/fifo\")\n"
+		    "if os.fork() == 0:\n"
+		    " time.sleep(1)\n"
+		    " os._exit(os.open(\"/tmp/fifo\", os.O_WRONLY) < 0)\n"
+		    "m = mmap.mmap(-1, 100 << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n"
+		    "m.write(b\"1\" * (100 << 20))\n"
+		    "opens = (os.POSIX_SPAWN_OPEN, 5, \"/tmp/fifo\", os.O_RDONLY, 0)\n"
+		    "os.waitpid(os.posix_spawn(\"/bin/true\", [\"true\"], {}, "
+		    "file_actions=[opens]), 0)'",
 		    0);
 	/* What another program of this machine keeps in memory. */
 	_cleanup_close_ int others = (int)syscall(SYS_memfd_create, "others", 0);

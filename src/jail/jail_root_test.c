@@ -135,6 +135,24 @@ static void what_a_jail_gets_of_the_machine_is_limited(void **state)
 	run(JAIL_IDS_RANGE, m, ELEMENTS(m), s);
 }
 
+/* Names are memory, too. */
+static void what_is_in_memory_has_so_many_names(void **state)
+{
+	const struct jail_mount m[] = {
+		SYSTEM_MOUNTS,
+		{ .kind = JAIL_TMPFS, .target = "/tmp", .mode = 01777, .size = 4 << 20 },
+		{ .kind = JAIL_TMPFS, .target = "/srv", .mode = 01777, .size = 4096 },
+	};
+	char script[256];
+	const struct script s = { .text = script };
+	snprintf(script, sizeof(script),
+		 "[ $(stat -f -c %%c /tmp) = %d ] && [ $(stat -f -c %%c /srv) = %d ] && "
+		 "! touch $(seq -f /srv/%%g %d) 2>/dev/null",
+		 (4 << 20) / LIMIT_TMPFS_INODE_BYTES, LIMIT_TMPFS_INODES_LEAST,
+		 LIMIT_TMPFS_INODES_LEAST);
+	run(JAIL_IDS_RANGE, m, ELEMENTS(m), s);
+}
+
 static void the_root_is_read_only(void **state)
 {
 	const struct jail_mount m[] = {
@@ -316,6 +334,7 @@ int main(void)
 		cmocka_unit_test(proc_is_locked_and_tells_no_keys),
 		cmocka_unit_test(the_root_is_read_only),
 		cmocka_unit_test(what_a_jail_gets_of_the_machine_is_limited),
+		cmocka_unit_test(what_is_in_memory_has_so_many_names),
 		cmocka_unit_test(small_things_are_made),
 		cmocka_unit_test(devices_work),
 		cmocka_unit_test(a_folder_can_be_given),

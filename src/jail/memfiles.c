@@ -4,8 +4,9 @@
  * memory, memfds, System V's shared memory, semaphores and messages. All of it is asked for by the
  * jail's own namespaces and processes, never by a figure of the whole machine, which others change.
  *
- * Files that are open in no process (a descriptor on its way through a socket) and parts of shared
- * mappings that nobody maps any more are seen by nobody but a cgroup.
+ * Files that are open in no process (a descriptor on its way through a socket, a secret one that is
+ * only mapped: as much as RLIMIT_MEMLOCK lets a process have) and parts of shared mappings that
+ * nobody maps any more are seen by nobody but a cgroup.
  *
  * On the way, what is on a disk but open only, without a name, where no meter of folders finds it.
  * Such a file that is mapped, and not open any more, is not seen.
@@ -19,11 +20,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kcmp.h>
 #include <linux/openat2.h>
 #include <search.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
 #define MOUNTINFO_MAX	(1024 * 1024)
@@ -92,8 +95,11 @@ static void add_mount(struct memfiles *m, int root, char *line)
 	if (fd < 0 || fstat(fd, &st) < 0 || st.st_dev != makedev(major, minor) ||
 	    fstatvfs(fd, &v) < 0 || !add_to(&m->devices, st.st_dev))
 		return; /* another mount lies over it; or it is counted */
-	/* One without a size does not say what is in it, and needs no limit to be beyond it. */
-	count(m, v.f_blocks ? (uint64_t)(v.f_blocks - v.f_bfree) * v.f_frsize : UINT64_MAX);
+	/* One without a size, or a number of files, does not say what is in it, and needs no limit to be beyond it. */
+	if (!v.f_blocks || !v.f_files)
+		count(m, UINT64_MAX);
+	count(m, (uint64_t)(v.f_blocks - v.f_bfree) * v.f_frsize);
+	count(m, (uint64_t)(v.f_files - v.f_ffree) * LIMIT_TMPFS_INODE_BYTES);
 }
 
 static bool is_new_view(struct memfiles *m, int root, const char *ns)
@@ -135,11 +141,11 @@ static void add_mounts(struct memfiles *m, int process)
 
 /* ---- memfds, and files without a name ---- */
 
-/* The file system that the kernel keeps them in; 0 when there is none. */
-static dev_t device_of_memfds(void)
+/* The file system that the kernel keeps such a file in; 0 when it makes none. */
+static dev_t device_of(int new_fd)
 {
 	struct stat st;
-	_cleanup_close_ int fd = memfd_create("postern", MFD_CLOEXEC);
+	_cleanup_close_ int fd = new_fd;
 	return fd >= 0 && fstat(fd, &st) == 0 ? st.st_dev : 0;
 }
 
@@ -150,18 +156,21 @@ static bool is_in(void *const *set, uint64_t number)
 
 static void add_open_file(struct memfiles *m, const struct stat *st)
 {
-	bool memfd = st->st_dev == m->memfds;
-	if (!st->st_blocks ||
-	    (!memfd && (st->st_nlink || !S_ISREG(st->st_mode) || is_in(&m->devices, st->st_dev))))
+	bool secret = m->secrets && st->st_dev == m->secrets, memfd = st->st_dev == m->memfds;
+	/* Of a secret one the kernel does not tell how much there is: its length is the most. */
+	uint64_t bytes = secret ? (uint64_t)st->st_size : (uint64_t)st->st_blocks * 512;
+	if (!bytes || (!memfd && !secret &&
+		       (st->st_nlink || !S_ISREG(st->st_mode) || is_in(&m->devices, st->st_dev))))
 		return; /* a file system in memory is counted as a whole */
 	if (!add_to(&m->inodes, st->st_ino ^ (uint64_t)st->st_dev << 40))
 		return;
-	if (memfd)
-		count(m, (uint64_t)st->st_blocks * 512);
+	if (memfd || secret)
+		count(m, bytes);
 	else
-		m->unnamed += (uint64_t)st->st_blocks * 512;
+		m->unnamed += bytes;
 }
 
+/* Of a process or of a thread. */
 static void add_open_files(struct memfiles *m, int process)
 {
 	DIR *dir = fd_list(process, "fd");
@@ -208,6 +217,41 @@ uint64_t memfiles_system_v(int proc_fd)
 
 /* ---- a look ---- */
 
+static bool is_shared(pid_t a, pid_t b, int what)
+{
+	return syscall(SYS_kcmp, a, b, what, 0UL, 0UL) == 0;
+}
+
+/* A process's first thread, and those that have descriptors or a root of their own. */
+static void look_at(struct memfiles *m, int process, pid_t pid)
+{
+	struct stat st;
+	add_mounts(m, process);
+	add_open_files(m, process);
+	/* Linked by "..", by each of its entries (one for each thread), and by itself. */
+	if (fstatat(process, "task", &st, 0) < 0 || st.st_nlink <= 3)
+		return;
+	DIR *dir = fd_list(process, "task");
+	if (!dir)
+		return;
+	struct dirent *entry;
+	pid_t last = pid;
+	while ((entry = readdir(dir))) {
+		pid_t id = (pid_t)strtol(entry->d_name, NULL, 10);
+		if (id < 1 || id == pid ||
+		    (is_shared(last, id, KCMP_FILES) && is_shared(last, id, KCMP_FS)))
+			continue;
+		last = id;
+		_cleanup_close_ int thread =
+			openat(dirfd(dir), entry->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (thread < 0)
+			continue;
+		add_mounts(m, thread);
+		add_open_files(m, thread);
+	}
+	closedir(dir);
+}
+
 /* The numbers of /proc come in order, so that a look can go on where the last one ended. */
 static bool look_at_processes(struct memfiles *m, int proc_fd, uint64_t until_ms)
 {
@@ -229,8 +273,7 @@ static bool look_at_processes(struct memfiles *m, int proc_fd, uint64_t until_ms
 			openat(proc_fd, entry->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (process < 0)
 			continue;
-		add_mounts(m, process);
-		add_open_files(m, process);
+		look_at(m, process, (pid_t)pid);
 	}
 	closedir(dir);
 	return whole;
@@ -238,12 +281,15 @@ static bool look_at_processes(struct memfiles *m, int proc_fd, uint64_t until_ms
 
 uint64_t memfiles_look(struct memfiles *m, int proc_fd, unsigned ms)
 {
-	if (!m->memfds)
-		m->memfds = device_of_memfds();
+	if (!m->memfds) {
+		m->memfds = device_of(memfd_create("postern", MFD_CLOEXEC));
+		m->secrets = device_of((int)syscall(SYS_memfd_secret, O_CLOEXEC));
+	}
 	if (look_at_processes(m, proc_fd, clock_monotonic_ms() + ms)) {
 		tdestroy(m->inodes, nothing);
 		tdestroy(m->devices, nothing);
 		*m = (struct memfiles){ .memfds = m->memfds,
+					.secrets = m->secrets,
 					.last = m->now,
 					.last_unnamed = m->unnamed };
 	}

@@ -336,11 +336,15 @@ static void set_option(struct option *o, const char *key, const char *format, ui
 
 int root_new_tmpfs(uint64_t size, mode_t mode, unsigned flags, uid_t uid, gid_t gid, int *ret_tree)
 {
-	struct option o[4];
-	set_option(&o[0], "size", "%lu", size ? size : LIMIT_JAIL_TMPFS_BYTES);
+	struct option o[5];
+	size = size ? size : LIMIT_JAIL_TMPFS_BYTES;
+	uint64_t inodes = size / LIMIT_TMPFS_INODE_BYTES;
+	set_option(&o[0], "size", "%lu", size);
 	set_option(&o[1], "mode", "%lo", mode ? mode : 0755);
 	set_option(&o[2], "uid", "%lu", uid);
 	set_option(&o[3], "gid", "%lu", gid);
+	set_option(&o[4], "nr_inodes", "%lu",
+		   inodes > LIMIT_TMPFS_INODES_LEAST ? inodes : LIMIT_TMPFS_INODES_LEAST);
 	unsigned attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
 	attributes |= flags & JAIL_RO ? MOUNT_ATTR_RDONLY : 0;
 	attributes |= flags & JAIL_NOEXEC ? MOUNT_ATTR_NOEXEC : 0;

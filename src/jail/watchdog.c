@@ -2,11 +2,14 @@
 /*
  * What a jail's processes use, added up from its /proc: the limit for machines on which no cgroup
  * is delegated to us. Memory is first estimated from each process's anonymous, shared and swapped
- * pages and page tables, which counts pages twice that a fork shares; only above the limit are the
- * exact shares read, which costs more. Then come the files in memory (memfiles.c). What is mapped of
- * those is in both sums: the greater one counts, so that nothing honest is ever counted twice.
+ * pages and page tables, which counts twice what processes share; only above the limit are the
+ * exact shares read, and memory that is one for several (vfork) told, which costs more. What takes
+ * too long to read so is estimated all the same: it must not grow meanwhile. Then come the files in
+ * memory (memfiles.c). What is mapped of those is in both sums: the greater one counts, so that
+ * nothing honest is ever counted twice.
  */
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "jail/internal.h"
 
@@ -14,9 +17,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kcmp.h>
+#include <search.h>
+#include <sys/syscall.h>
 
-#define PROC_FILE_MAX 16384
-#define FILES_MS      100 /* that a look at the files in memory may take */
+#define PROC_FILE_MAX 16384 /* a status with LIMIT_JAIL_GROUPS groups has less */
+#define FILES_MS      100   /* that a look at the files in memory may take */
+#define EXACT_MS      100   /* that a look at the exact shares may take */
 
 static int read_at(int dir, const char *pid, const char *name, char **ret)
 {
@@ -38,28 +45,94 @@ struct usage {
 	uint64_t own;	 /* bytes of memory that is no file's, page tables too */
 	uint64_t shared; /* bytes of files in memory, and of anonymous memory that is shared */
 	uint64_t tasks;
+	bool hidden; /* there is a process whose figures could not be read */
+	/* exact: */
+	void *seen; /* the processes whose memory is counted */
+	uint64_t until_ms;
 };
+
+static bool has_memory(const char *status)
+{
+	return strstr(status, "\nVmPTE:");
+}
+
+/* A process's status. Its first thread may have ended while others go on: then it is another's, and ret_id is that one. */
+static int read_status(int proc_fd, const char *pid, char ret_id[static 16], char **ret)
+{
+	_cleanup_free_ char *status = NULL;
+	int r = read_at(proc_fd, pid, "status", &status);
+	snprintf(ret_id, 16, "%.15s", pid);
+	if (r == 0 && !has_memory(status) && value_of(status, "\nThreads:") > 1) {
+		char path[32];
+		snprintf(path, sizeof(path), "%.16s/task", pid);
+		DIR *dir = fd_list(proc_fd, path);
+		for (struct dirent *t; dir && !has_memory(status) && (t = readdir(dir));) {
+			char *other = NULL;
+			if (!isdigit((unsigned char)t->d_name[0]) ||
+			    read_at(proc_fd, t->d_name, "status", &other) < 0)
+				continue;
+			free(status);
+			status = other;
+			snprintf(ret_id, 16, "%.15s", t->d_name);
+		}
+		if (dir)
+			closedir(dir);
+	}
+	if (r == 0)
+		*ret = TAKE_PTR(status);
+	return r;
+}
+
+/* The kernel's order of the memories of two threads; each is its own where it does not tell. */
+static int compare_memory(const void *a, const void *b)
+{
+	pid_t x = (pid_t)(intptr_t)a, y = (pid_t)(intptr_t)b;
+	long r = syscall(SYS_kcmp, x, y, KCMP_VM, 0UL, 0UL);
+	return r == 0 ? 0 : r > 0 ? (r == 1 ? -1 : 1) : (x > y) - (x < y);
+}
+
+/* Whether the memory of thread `id` is not counted yet. */
+static bool is_first(void **seen, const char *id)
+{
+	const void *key = (const void *)(intptr_t)strtol(id, NULL, 10);
+	return !tfind(key, seen, compare_memory) && tsearch(key, seen, compare_memory);
+}
 
 static void add_process(int proc_fd, const char *pid, bool exact, struct usage *u)
 {
+	char id[16];
 	_cleanup_free_ char *text = NULL;
-	if (read_at(proc_fd, pid, "status", &text) < 0)
-		return; /* it ended meanwhile */
+	int r = read_status(proc_fd, pid, id, &text);
+	if (r < 0) {
+		u->hidden |= r == -EFBIG; /* else it ended meanwhile */
+		return;
+	}
 	u->tasks += value_of(text, "\nThreads:");
+	if (!has_memory(text))
+		return;
 	uint64_t tables = value_of(text, "\nVmPTE:"), shared = value_of(text, "\nRssShmem:");
 	uint64_t own = value_of(text, "\nRssAnon:") + value_of(text, "\nVmSwap:");
-	_cleanup_free_ char *shares = NULL;
-	if (exact && read_at(proc_fd, pid, "smaps_rollup", &shares) == 0) {
-		shared = value_of(shares, "\nPss_Shmem:");
-		own = value_of(shares, "\nPss_Anon:") + value_of(shares, "\nSwapPss:");
+	if (exact && clock_monotonic_ms() < u->until_ms) {
+		_cleanup_free_ char *shares = NULL;
+		if (!is_first(&u->seen, id))
+			return;
+		if (read_at(proc_fd, id, "smaps_rollup", &shares) == 0) {
+			shared = value_of(shares, "\nPss_Shmem:");
+			own = value_of(shares, "\nPss_Anon:") + value_of(shares, "\nSwapPss:");
+		}
 	}
 	u->own += (own + tables) * 1024;
 	u->shared += shared * 1024;
 }
 
+static void nothing(void *key)
+{
+	(void)key;
+}
+
 static int add_up(int proc_fd, bool exact, struct usage *ret)
 {
-	struct usage u = { 0 };
+	struct usage u = { .until_ms = clock_monotonic_ms() + EXACT_MS };
 	DIR *dir = fd_list(proc_fd, ".");
 	if (!dir)
 		return -errno;
@@ -68,6 +141,7 @@ static int add_up(int proc_fd, bool exact, struct usage *ret)
 		if (isdigit((unsigned char)entry->d_name[0]))
 			add_process(proc_fd, entry->d_name, exact, &u);
 	closedir(dir);
+	tdestroy(u.seen, nothing);
 	*ret = u;
 	return 0;
 }
@@ -76,7 +150,7 @@ static int add_up(int proc_fd, bool exact, struct usage *ret)
 static bool is_more(const struct usage *u, uint64_t files, uint64_t limit)
 {
 	uint64_t shared = u->shared > files ? u->shared : files;
-	return shared > limit || u->own > limit - shared;
+	return u->hidden || shared > limit || u->own > limit - shared;
 }
 
 enum jail_reason watchdog_check(int proc_fd, const struct jail_watchdog *limits)

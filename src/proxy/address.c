@@ -36,6 +36,7 @@ static const struct {
 	uint8_t bytes[16];
 } embedding[] = {
 	{ 96, 12, { [10] = 0xff, [11] = 0xff } },	    /* mapped */
+	{ 96, 12, { [8] = 0xff, [9] = 0xff } },		    /* translated, RFC 2765 2.1 */
 	{ 96, 12, { 0 } },				    /* compatible, RFC 4291 2.5.5.1 */
 	{ 96, 12, { 0x00, 0x64, 0xff, 0x9b } },		    /* NAT64, RFC 6052 */
 	{ 48, 12, { 0x00, 0x64, 0xff, 0x9b, 0x00, 0x01 } }, /* NAT64, RFC 8215 */

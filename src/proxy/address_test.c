@@ -53,8 +53,9 @@ static void test_kinds(void **state)
 /* An IPv6 address that stands for an IPv4 one is what that is. */
 static void test_embedded(void **state)
 {
-	static const char *const forms[] = { "::ffff:%u.%u.%u.%u", "::%u.%u.%u.%u",
-					     "64:ff9b::%u.%u.%u.%u", "64:ff9b:1::%u.%u.%u.%u" };
+	static const char *const forms[] = { "::ffff:%u.%u.%u.%u", "::ffff:0:%u.%u.%u.%u",
+					     "::%u.%u.%u.%u", "64:ff9b::%u.%u.%u.%u",
+					     "64:ff9b:1::%u.%u.%u.%u" };
 	for (size_t i = 0; i < ELEMENTS(forms); i++) {
 		char text[64];
 #pragma GCC diagnostic push

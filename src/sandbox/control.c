@@ -6,12 +6,14 @@
 #include "sandbox/control.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "base/limit.h"
 #include "base/msg.h"
 #include "base/yaml.h"
 #include "sandbox/resolve.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <sys/random.h>
@@ -73,7 +75,7 @@ void control_close(struct control *c)
 
 int control_fd(const struct control *c)
 {
-	return c->caller >= 0 ? c->caller : c->listener;
+	return c->listener;
 }
 
 static bool same_user(int fd, pid_t *ret_pid)
@@ -96,34 +98,36 @@ static bool same_user_namespace(pid_t pid)
 	       theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino;
 }
 
-static void accept_caller(struct control *c)
+/* It speaks as soon as it is connected. One that does not must not hold up those behind it for long. */
+static int hear_caller(int caller)
 {
+	struct pollfd p = { .fd = caller, .events = POLLIN };
 	pid_t pid;
-	c->caller = accept4(c->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (c->caller >= 0 && (!same_user(c->caller, &pid) || !same_user_namespace(pid)))
-		hang_up(c);
+	if (!same_user(caller, &pid) || !same_user_namespace(pid))
+		return -EPERM;
+	if (poll(&p, 1, LIMIT_CONTROL_MS) != 1)
+		return -ETIME;
+	int r = msg_recv(caller, &messages, ROLE_CALLER, &message);
+	/* Of a pipe, the end might never come. */
+	if (r == 0 && fcntl(message.fds[0], F_GET_SEALS) < 0) {
+		msg_done(&message);
+		return -EINVAL;
+	}
+	return r;
 }
 
 int control_take(struct control *c, char file[PATH_MAX], int *ret_fd)
 {
-	if (c->caller < 0) {
-		accept_caller(c);
+	c->caller = accept4(c->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (c->caller < 0)
+		return 0;
+	if (hear_caller(c->caller) < 0) {
+		hang_up(c);
 		return 0;
 	}
-	int r = msg_recv(c->caller, &messages, ROLE_CALLER, &message);
-	if (r == -EAGAIN)
-		return 0;
-	/* Of a pipe, the end might never come. */
-	if (r == 0 && fcntl(message.fds[0], F_GET_SEALS) < 0)
-		r = -EINVAL;
-	if (r == 0) {
-		snprintf(file, PATH_MAX, "%s", message.field[0].text);
-		*ret_fd = TAKE_FD(message.fds[0]);
-		return 1;
-	}
-	msg_done(&message);
-	hang_up(c);
-	return 0;
+	snprintf(file, PATH_MAX, "%s", message.field[0].text);
+	*ret_fd = TAKE_FD(message.fds[0]);
+	return 1;
 }
 
 void control_answer(struct control *c, uint64_t number, const struct error *e)

@@ -3,7 +3,8 @@
  * How another policy comes to a sandbox that runs: its supervisor listens on a socket whose name is in no file system, so that nothing is
  * ever left of it, and in no network namespace but the host's, so that nobody inside can connect. Owns that socket and the connection of
  * one caller at a time; the other end, sandbox_set_policy(), is here, too. Called by sandbox.c. Either end speaks with processes of its own user only, the
- * sandbox's with none that has a user namespace of its own, as its helpers have; never waits for a caller.
+ * sandbox's with none that has a user namespace of its own, as its helpers have; never waits for a caller
+ * longer than LIMIT_CONTROL_MS.
  */
 #ifndef POSTERN_SANDBOX_CONTROL_H
 #define POSTERN_SANDBOX_CONTROL_H

@@ -361,7 +361,10 @@ static int check_streams(const struct sandbox_options *o, struct error *e)
 bool sandbox_may_be_host(const char *text)
 {
 	struct address a;
-	return address_parse(text, &a) == 0 && address_kind(&a) != ADDRESS_NEVER;
+	if (address_parse(text, &a) < 0 || address_kind(&a) == ADDRESS_NEVER)
+		return false;
+	/* Those of no single host: multicast, and what IPv4 reserves behind it, broadcast among it. */
+	return a.size == 4 ? a.bytes[0] < 224 : a.bytes[0] != 0xff;
 }
 
 int sandbox_open_log(const char *path)

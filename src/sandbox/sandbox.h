@@ -104,8 +104,8 @@ int sandbox_start(const struct sandbox_options *o, struct sandbox **ret, struct 
 int sandbox_reload(struct sandbox *s, const char *policy, bool *ret_broken, struct error *e);
 /* A descriptor to poll: readable when sandbox_control() has something to do. */
 int sandbox_control_fd(const struct sandbox *s);
-/* Do for sandbox_set_policy() of another process what can be done without waiting for it; what came of it, when there is something to
- * say, is put into said, of size bytes, else "". */
+/* Do what sandbox_set_policy() of another process asks for, who is waited for LIMIT_CONTROL_MS at most; what came of it, when there is
+ * something to say, is put into said, of size bytes, else "". */
 void sandbox_control(struct sandbox *s, char *said, size_t size);
 /* Have a running sandbox of this user's, by its name or, for NULL, the only one, decide by this file from now on, all at once. 0, its
  * name, and the number of the policy (its first is 1); or -errno with *e, and all is as it was, as for sandbox_reload(). */
