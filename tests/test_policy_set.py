@@ -79,6 +79,16 @@ def test_another_policy(one):
     one.taken(POLICY, 5)
 
 
+def test_a_policy_out_of_a_pipe(one):
+    """It is read once: what it says in the end is what was checked."""
+    one.file.write_text(TWO)
+    done = one.sandbox.user.run(["bash", "-c", '"$@" <(cat "$0")', one.file, one.sandbox.postern, "policy", "set", "--sandbox", one.name])
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"sandbox {one.name} is decided by policy 2\n", "")
+    one.decides_by("/two")
+    done = one.sandbox.user.run(["bash", "-c", '"$@" --policy <(cat "$0") -- echo started', one.file, one.sandbox.postern, "sandbox"])
+    assert (done.returncode, done.stdout) == (0, "started\n"), done
+
+
 @pytest.mark.parametrize("policy, code, said", [
     (TWO.replace("api:", "api: ["), 3, "{}:6:5: "),
     (TWO.replace("enforcement", "enforcements"), 3, "{}:5:79: unknown"),

@@ -9,6 +9,8 @@
 #define POSTERN_CMD_H
 #include <stddef.h>
 
+struct policy; /* policy/policy.h */
+
 enum exit_code {
 	EXIT_OK = 0,
 	EXIT_FAILED = 1, /* it was tried and failed */
@@ -47,7 +49,7 @@ int cmd_bases_path(const char *cache, char *out, size_t size);
 
 /* One line on stderr for each thing that the policy accepts but surely does not mean, such as a missing
  * `enforcement`; nothing for a policy that cannot be loaded. */
-void cmd_print_policy_warnings(const char *command, const char *path);
+void cmd_print_policy_warnings(const char *command, const struct policy *policy);
 
 /* Say how to use a command, for --help (stdout) or after a usage error (one line on stderr); return
  * the exit code. */

@@ -33,21 +33,16 @@ static int say(const struct error *e, int code)
 	return code;
 }
 
-static void cleanup_policy(struct policy **p)
-{
-	policy_free(*p);
-}
-
 static int hand_over(const char *name, const char *file)
 {
-	_cleanup_(cleanup_policy) struct policy *policy = NULL;
+	_cleanup_policy_ struct policy *policy = NULL;
 	struct error e = { 0 };
 	char its[SANDBOX_NAME_SIZE];
 	uint64_t number;
 	if (policy_load_file(file, &policy, &e) < 0)
 		return say(&e, EXIT_CONFIG);
-	cmd_print_policy_warnings("policy", file);
-	if (sandbox_set_policy(name, file, its, &number, &e) < 0)
+	cmd_print_policy_warnings("policy", policy);
+	if (sandbox_set_policy(name, policy, its, &number, &e) < 0)
 		return say(&e, EXIT_FAILED);
 	printf("sandbox %s is decided by policy %llu\n", its, (unsigned long long)number);
 	return EXIT_OK;

@@ -9,6 +9,7 @@
 #include "base/limit.h"
 #include "cmd/cmd.h"
 #include "jail/cgroup.h"
+#include "policy/policy.h"
 #include "runner/folders.h"
 #include "runner/guard.h"
 #include "sandbox/terminal.h"
@@ -141,12 +142,13 @@ static int parse(int argc, char **argv, struct arguments *a)
 }
 
 /* The inner process: the run itself. */
-static int run_it(const struct arguments *a, const struct harness *h, const char *temp,
-		  const char *const *command)
+static int run_it(const struct arguments *a, const struct harness *h, const struct policy *policy,
+		  const char *temp, const char *const *command)
 {
 	bool terminal = isatty(STDERR_FILENO) && !getenv("NO_COLOR");
 	struct run_options options = {
 		.harness = h,
+		.policy = policy,
 		.command = command,
 		.temp = temp,
 		.output = a->output,
@@ -161,7 +163,7 @@ static int run_it(const struct arguments *a, const struct harness *h, const char
 	struct error e = { 0 };
 	char text[600];
 	int code = EXIT_OK;
-	cmd_print_policy_warnings("run", h->policy);
+	cmd_print_policy_warnings("run", policy);
 	if (*h->ignored)
 		fprintf(stderr, "%s %-18s not acted upon: %s\n",
 			terminal ? marks[RUN_STEP_NOTE].terminal : marks[RUN_STEP_NOTE].plain,
@@ -197,7 +199,7 @@ static int report(int status, const struct buf *left)
 /* The temporary folder is made before the split, so that the outer process can remove it when the inner
  * one was killed. */
 static int split_and_run(const struct arguments *a, const struct harness *h,
-			 const char *const *command)
+			 const struct policy *policy, const char *const *command)
 {
 	_cleanup_buf_ struct buf left = BUF_INIT(4096);
 	char temp[FOLDER_PATH_SIZE], text[600];
@@ -215,7 +217,7 @@ static int split_and_run(const struct arguments *a, const struct harness *h,
 	if (r != 0)
 		cgroup_leave();
 	if (r == 0)
-		return run_it(a, h, temp, command);
+		return run_it(a, h, policy, temp, command);
 	if (r == 1 && WIFSIGNALED(status) && terminal)
 		terminal_restore(STDIN_FILENO, &before);
 	if (r == 1 && (WIFSIGNALED(status) || !a->keep))
@@ -230,6 +232,7 @@ static int split_and_run(const struct arguments *a, const struct harness *h,
 int cmd_run(int argc, char **argv)
 {
 	struct arguments a = { 0 };
+	_cleanup_policy_ struct policy *policy = NULL;
 	struct harness *h = NULL;
 	struct error e = { 0 };
 	char text[600];
@@ -253,7 +256,12 @@ int cmd_run(int argc, char **argv)
 		harness_free(h);
 		return code;
 	}
-	code = split_and_run(&a, h, command);
+	if (policy_load_file(h->policy, &policy, &e) < 0) {
+		fprintf(stderr, "postern run: %s\n", error_format(&e, text, sizeof(text)));
+		harness_free(h);
+		return EXIT_CONFIG;
+	}
+	code = split_and_run(&a, h, policy, command);
 	harness_free(h);
 	return code;
 }

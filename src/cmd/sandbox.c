@@ -8,6 +8,7 @@
 #include "cmd/cmd.h"
 #include "cmd/sandbox_limits.h"
 #include "jail/cgroup.h"
+#include "policy/policy.h"
 #include "sandbox/terminal.h"
 
 #include <arpa/inet.h>
@@ -67,6 +68,7 @@ static const char help[] =
 
 struct arguments {
 	struct sandbox_options options;
+	const char *policy; /* path */
 	struct sandbox_credential credentials[LIMIT_CREDENTIALS];
 	struct sandbox_server servers[LIMIT_SERVERS];
 	const char *env[LIMIT_SANDBOX_VARIABLES + 1];
@@ -279,7 +281,7 @@ static int parse(int argc, char **argv, struct arguments *a)
 	for (int c; r == 0 && (c = getopt_long(own, argv, "p:d:r:e:s:a:c:l:j:m:n:f:t:xh", options,
 					       NULL)) != -1;) {
 		if (c == 'p')
-			a->options.policy = optarg;
+			a->policy = optarg;
 		else if (c == 'd')
 			a->options.dir = optarg;
 		else if (c == 'r')
@@ -307,8 +309,8 @@ static int parse(int argc, char **argv, struct arguments *a)
 	}
 	if (r == 0 && optind < own)
 		r = usage("the command comes after `--`");
-	if (r == 0 && (!a->options.policy || !a->options.argv))
-		r = usage("which %s?", a->options.policy ? "command" : "policy");
+	if (r == 0 && (!a->policy || !a->options.argv))
+		r = usage("which %s?", a->policy ? "command" : "policy");
 	if (r == 0)
 		r = check_dir("--dir", a->options.dir);
 	if (r == 0)
@@ -477,10 +479,14 @@ static int run(struct arguments *a)
 	struct sandbox_end end;
 	struct error e = { 0 };
 	char text[600];
+	_cleanup_policy_ struct policy *policy = NULL;
 	_cleanup_close_ int signals = watch_signals();
 	_cleanup_close_ int explanation = a->explain ? memfd_create("denials", MFD_CLOEXEC) : -1;
 	a->options.explanation = explanation;
-	cmd_print_policy_warnings("sandbox", a->options.policy);
+	if (policy_load_file(a->policy, &policy, &e) < 0)
+		return say_failure(&e, -e.code);
+	cmd_print_policy_warnings("sandbox", policy);
+	a->options.policy = policy;
 	if (a->options.limits.memory) /* where it cannot be, a watchdog sees to it */
 		(void)cgroup_settle(text, sizeof(text));
 	int fds[3] = { STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO };
@@ -501,7 +507,7 @@ static int run(struct arguments *a)
 	terminal_begin(&t, false);
 	if (a->seconds)
 		timer.end_ms = clock_monotonic_ms() + a->seconds * 1000;
-	wait_for_end(s, signals, &t, a->options.policy, &timer);
+	wait_for_end(s, signals, &t, a->policy, &timer);
 	sandbox_finish(s, &end);
 	terminal_close(&t);
 	cgroup_leave();

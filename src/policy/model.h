@@ -113,6 +113,8 @@ struct port_endpoint {
 struct policy {
 	struct arena arena;
 	struct yaml_document *document; /* owns the strings that are used as written */
+	char *text;			/* that it was loaded from, of text_len bytes */
+	size_t text_len;
 	struct policy_warning *warnings;
 	size_t n_warnings;
 	struct policy_filesystem filesystem;

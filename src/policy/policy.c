@@ -292,16 +292,16 @@ static int order_warnings(struct loader *l)
 	return 0;
 }
 
-static void free_policy(struct policy **p)
+/* Takes bytes over in any case. */
+static int load_text(char *bytes, size_t n, const char *file, struct policy **ret, struct error *e)
 {
-	policy_free(*p);
-}
-
-int policy_load(const char *bytes, size_t n, const char *file, struct policy **ret, struct error *e)
-{
-	_cleanup_(free_policy) struct policy *p = calloc(1, sizeof(*p));
-	if (!p)
+	_cleanup_policy_ struct policy *p = calloc(1, sizeof(*p));
+	if (!p || !bytes) {
+		free(bytes);
 		return error_set(e, ENOMEM, "out of memory");
+	}
+	p->text = bytes;
+	p->text_len = n;
 	int r = yaml_parse(bytes, n, file, &p->document, e);
 	if (r < 0)
 		return r;
@@ -317,6 +317,14 @@ int policy_load(const char *bytes, size_t n, const char *file, struct policy **r
 	return 0;
 }
 
+int policy_load(const char *bytes, size_t n, const char *file, struct policy **ret, struct error *e)
+{
+	char *copy = malloc(n + 1);
+	if (copy)
+		memcpy(copy, bytes, n);
+	return load_text(copy, n, file, ret, e);
+}
+
 int policy_load_file(const char *path, struct policy **ret, struct error *e)
 {
 	_cleanup_free_ char *data = NULL;
@@ -327,7 +335,7 @@ int policy_load_file(const char *path, struct policy **ret, struct error *e)
 		error_in_file(e, path);
 		return r;
 	}
-	return policy_load(data, n, path, ret, e);
+	return load_text(TAKE_PTR(data), n, path, ret, e);
 }
 
 void policy_free(struct policy *p)
@@ -336,7 +344,14 @@ void policy_free(struct policy *p)
 		return;
 	arena_done(&p->arena);
 	yaml_document_free(p->document);
+	free(p->text);
 	free(p);
+}
+
+const char *policy_text(const struct policy *p, size_t *ret_len)
+{
+	*ret_len = p->text_len;
+	return p->text;
 }
 
 const char *policy_file(const struct policy *p)

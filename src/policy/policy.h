@@ -8,6 +8,7 @@
  */
 #ifndef POSTERN_POLICY_H
 #define POSTERN_POLICY_H
+#include "base/cleanup.h"
 #include "base/error.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,8 +22,15 @@ int policy_load(const char *bytes, size_t n, const char *file, struct policy **r
 		struct error *e);
 int policy_load_file(const char *path, struct policy **ret, struct error *e);
 void policy_free(struct policy *p);
+static inline void policy_freep(struct policy **p)
+{
+	policy_free(*p);
+}
+#define _cleanup_policy_ _cleanup_(policy_freep)
 
 const char *policy_file(const struct policy *p);
+/* What it was loaded from: who needs the same policy elsewhere never reads the file again, which may have changed, or be a pipe. */
+const char *policy_text(const struct policy *p, size_t *ret_len);
 
 /* What is accepted, but surely not meant: a rule that matches nothing, a missing enforcement. In
  * the order of lines. */

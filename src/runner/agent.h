@@ -9,8 +9,10 @@
 #include "runner/process.h"
 #include "runner/server.h"
 
+struct policy; /* policy/policy.h */
+
 struct agent_options {
-	const char *policy;		/* path */
+	const struct policy *policy;
 	const char *name;		/* what `postern policy set` calls its sandbox */
 	const char *const *command;	/* NULL-terminated */
 	const char *workspace;		/* the agent's working folder */

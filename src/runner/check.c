@@ -31,9 +31,9 @@ static int check_program(const struct harness *h, const char *path, const struct
 	return error_in_file(e, h->name);
 }
 
-int check_harness(const struct harness *h, struct error *e)
+int check_harness(const struct harness *h, const struct policy *policy, struct error *e)
 {
-	int r = sandbox_check(h->policy, e);
+	int r = sandbox_check(policy, e);
 	if (r == 0)
 		r = check_program(h, h->pre_script, &h->pre_place, e);
 	if (r == 0)

@@ -8,7 +8,9 @@
 #include "base/error.h"
 #include "runner/harness.h"
 
+struct policy; /* policy/policy.h */
+
 /* 0, or -errno with *e at its place in the policy or the harness; -EOPNOTSUPP when this machine lacks
  * what the policy insists on. */
-int check_harness(const struct harness *h, struct error *e);
+int check_harness(const struct harness *h, const struct policy *policy, struct error *e);
 #endif

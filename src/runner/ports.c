@@ -35,11 +35,6 @@ static void collect(const struct policy *policy, struct named_ports *ret)
 	}
 }
 
-static void cleanup_policy(struct policy **p)
-{
-	policy_free(*p);
-}
-
 /* The only port of the policy's that no server claims, for the only server without one. */
 static int choose(const struct harness *h, const struct named_ports *named, unsigned server,
 		  unsigned *ret, struct error *e)
@@ -71,20 +66,16 @@ static int choose(const struct harness *h, const struct named_ports *named, unsi
 	return 0;
 }
 
-int ports_resolve(const struct harness *h, struct server *servers, char *ret_unnamed, size_t size,
-		  struct error *e)
+int ports_resolve(const struct harness *h, const struct policy *policy, struct server *servers,
+		  char *ret_unnamed, size_t size, struct error *e)
 {
-	_cleanup_(cleanup_policy) struct policy *policy = NULL;
 	struct named_ports named = { 0 };
-	int r = policy_load_file(h->policy, &policy, e);
-	if (r < 0)
-		return r;
 	collect(policy, &named);
 	*ret_unnamed = '\0';
 	for (unsigned i = 0; i < h->n_servers; i++) {
 		servers[i].sandbox_port = h->servers[i].port;
 		if (!h->servers[i].port) {
-			r = choose(h, &named, i, &servers[i].sandbox_port, e);
+			int r = choose(h, &named, i, &servers[i].sandbox_port, e);
 			if (r < 0)
 				return error_in_file(e, h->name);
 		} else if (!has(&named, h->servers[i].port)) {

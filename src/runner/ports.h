@@ -9,9 +9,11 @@
 #define POSTERN_PORTS_H
 #include "runner/server.h"
 
+struct policy; /* policy/policy.h */
+
 /* Fill sandbox_port of each. 0, or -errno with *e at its place in the policy or the harness. A server
  * whose port the policy does not name is no error (scripts may use it); its name is put into
  * ret_unnamed, of size bytes, else that is "". */
-int ports_resolve(const struct harness *h, struct server *servers, char *ret_unnamed, size_t size,
-		  struct error *e);
+int ports_resolve(const struct harness *h, const struct policy *policy, struct server *servers,
+		  char *ret_unnamed, size_t size, struct error *e);
 #endif

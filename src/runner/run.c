@@ -175,8 +175,8 @@ static int begin_folders(struct run *run)
 	record_begin(&run->record, "prepare", run->h->name);
 	for (unsigned i = 0; i < run->h->n_servers; i++)
 		run->servers[i].spec = &run->h->servers[i];
-	if (check_harness(run->h, &e) < 0 ||
-	    ports_resolve(run->h, run->servers, unnamed, sizeof(unnamed), &e) < 0)
+	if (check_harness(run->h, run->o->policy, &e) < 0 ||
+	    ports_resolve(run->h, run->o->policy, run->servers, unnamed, sizeof(unnamed), &e) < 0)
 		return fail(run,
 			    e.code == EOPNOTSUPP ? RUN_UNAVAILABLE
 			    : *e.file || e.line	 ? RUN_CONFIG
@@ -332,7 +332,7 @@ static int begin_agent(struct run *run)
 	_cleanup_close_ int log = open_decisions(run, "decisions.log", &e);
 	_cleanup_close_ int log_json = open_decisions(run, "decisions.jsonl", &e);
 	struct agent_options options = {
-		.policy = run->h->policy,
+		.policy = run->o->policy,
 		.name = run->id,
 		.command = run->o->command,
 		.workspace = workspace,

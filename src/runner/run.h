@@ -11,6 +11,8 @@
 #include "runner/harness.h"
 #include <stdint.h>
 
+struct policy; /* policy/policy.h */
+
 enum run_step {
 	RUN_STEP_BEGUN,
 	RUN_STEP_OK,
@@ -41,6 +43,7 @@ enum run_outcome {
 
 struct run_options {
 	const struct harness *harness;
+	const struct policy *policy;	/* that the harness names */
 	const char *const *command;	/* NULL-terminated: the agent */
 	const char *temp;		/* a folder from temp_make(); removed at the end */
 	const char *output;		/* folder for logs and run.json; NULL: .postern/runs/ID */

@@ -8,7 +8,7 @@
 #include "base/fd.h"
 #include "base/limit.h"
 #include "base/msg.h"
-#include "base/yaml.h"
+#include "policy/policy.h"
 #include "sandbox/resolve.h"
 
 #include <errno.h>
@@ -246,23 +246,22 @@ static int hand_over(int fd, const char *file, int policy, uint64_t *ret_number,
 			f[3].text);
 }
 
-int sandbox_set_policy(const char *name, const char *file, char ret_name[SANDBOX_NAME_SIZE],
-		       uint64_t *ret_number, struct error *e)
+int sandbox_set_policy(const char *name, const struct policy *policy,
+		       char ret_name[SANDBOX_NAME_SIZE], uint64_t *ret_number, struct error *e)
 {
-	_cleanup_free_ char *text = NULL;
 	char absolute[PATH_MAX];
-	size_t n = 0;
+	const char *file = policy_file(policy);
+	size_t n;
+	const char *text = policy_text(policy, &n);
 	int r = absolute_path(file, absolute);
-	if (r == 0)
-		r = file_read(file, YAML_FILE_MAX, &text, &n);
-	_cleanup_close_ int policy = r < 0 ? r : fd_sealed("policy", text, n);
-	if (policy < 0) {
-		error_set(e, -policy, "cannot hand it over: %s", strerror(-policy));
+	_cleanup_close_ int sealed = r < 0 ? r : fd_sealed("policy", text, n);
+	if (sealed < 0) {
+		error_set(e, -sealed, "cannot hand it over: %s", strerror(-sealed));
 		return error_in_file(e, file);
 	}
 	_cleanup_close_ int fd = call(name, ret_name, e);
 	if (fd < 0)
 		return fd;
-	r = hand_over(fd, absolute, policy, ret_number, e);
+	r = hand_over(fd, absolute, sealed, ret_number, e);
 	return r < 0 ? error_in_file(e, file) : 0;
 }

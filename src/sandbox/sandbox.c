@@ -65,8 +65,8 @@ static const char *const environment[] = {
 };
 
 struct sandbox {
-	struct policy
-		*policy; /* that it was made by, or a later one that allows the same sandbox */
+	const struct policy *policy; /* that it was made by, or a later one that allows the same */
+	struct policy *own;	     /* such a later one */
 	struct jail jail;
 	struct helpers helpers;
 	struct control control;
@@ -310,9 +310,11 @@ static int listen_for_policies(struct sandbox *s, const char *name)
 }
 
 /* Everything but the command's start; go_fd makes it start. */
-static int assemble(struct sandbox *s, const struct sandbox_options *o, const char *text, size_t n,
-		    struct inside *in, struct error *e)
+static int assemble(struct sandbox *s, const struct sandbox_options *o, struct inside *in,
+		    struct error *e)
 {
+	size_t n;
+	const char *text = policy_text(s->policy, &n);
 	struct helper_sources from = { text, n, &s->trust, o, -1, -1, -1, -1 };
 	int r = helpers_start_early(&s->helpers, &from, e);
 	if (r == 0)
@@ -386,47 +388,23 @@ int sandbox_open_log(const char *path)
 	return fd < 0 || fd_set_nonblock(fd, true) < 0 ? -errno : fd;
 }
 
-static void cleanup_policy(struct policy **p)
+int sandbox_check(const struct policy *policy, struct error *e)
 {
-	policy_free(*p);
-}
-
-static int read_text(const char *file, char **ret_text, size_t *ret_n, struct error *e)
-{
-	int r = file_read(file, YAML_FILE_MAX, ret_text, ret_n);
-	if (r == 0)
-		return 0;
-	error_set(e, -r, "cannot read it: %s", strerror(-r));
-	return error_in_file(e, file);
-}
-
-int sandbox_check(const char *file, struct error *e)
-{
-	_cleanup_(cleanup_policy) struct policy *policy = NULL;
 	_cleanup_free_ struct sandbox_plan *plan = calloc(1, sizeof(*plan));
-	int r = policy_load_file(file, &policy, e);
-	if (r == 0 && !plan)
-		r = error_set(e, ENOMEM, "out of memory");
-	if (r < 0)
-		return r;
-	r = sandbox_plan_make(policy, NULL, NULL, plan, e);
+	if (!plan)
+		return error_set(e, ENOMEM, "out of memory");
+	int r = sandbox_plan_make(policy, NULL, NULL, plan, e);
 	sandbox_plan_done(plan);
 	return r;
 }
 
 int sandbox_start(const struct sandbox_options *o, struct sandbox **ret, struct error *e)
 {
-	_cleanup_(cleanup_policy) struct policy *policy = NULL;
-	_cleanup_free_ char *text = NULL, *user = NULL;
+	_cleanup_free_ char *user = NULL;
 	_cleanup_close_ int go_read = -1, go_write = -1;
 	struct inside in = { .options = o };
 	struct sandbox_end end;
-	size_t n;
-	int go[2], r = read_text(o->policy, &text, &n, e);
-	if (r == 0)
-		r = policy_load(text, n, o->policy, &policy, e);
-	if (r < 0)
-		return r;
+	int go[2];
 	struct sandbox *s = calloc(1, sizeof(*s));
 	if (!s)
 		return error_set(e, ENOMEM, "out of memory");
@@ -434,8 +412,8 @@ int sandbox_start(const struct sandbox_options *o, struct sandbox **ret, struct 
 	s->helpers = HELPERS_INIT;
 	s->control = CONTROL_INIT;
 	s->epoll = -1;
-	s->policy = TAKE_PTR(policy);
-	r = sandbox_plan_make(s->policy, o->dir, o->rootfs, &s->plan, e);
+	s->policy = o->policy;
+	int r = sandbox_plan_make(s->policy, o->dir, o->rootfs, &s->plan, e);
 	if (r == 0 && policy_looks_into_tls(s->policy)) {
 		r = trust_read(&s->trust, e);
 		in.trust = &s->trust;
@@ -457,7 +435,7 @@ int sandbox_start(const struct sandbox_options *o, struct sandbox **ret, struct 
 		go_write = go[1];
 		in.go = go_read;
 		in.plan = &s->plan;
-		r = assemble(s, o, text, n, &in, e);
+		r = assemble(s, o, &in, e);
 	}
 	if (r == 0 && (fd_write_full(go_write, &s->helpers.ca_len, sizeof(s->helpers.ca_len)) < 0 ||
 		       fd_write_full(go_write, s->helpers.ca, s->helpers.ca_len) < 0))
@@ -470,32 +448,32 @@ int sandbox_start(const struct sandbox_options *o, struct sandbox **ret, struct 
 	return 0;
 }
 
-/* What this policy's text says decides from now on, in all that depends on it or in nothing. */
-static int change_policy(struct sandbox *s, const char *file, const char *text, size_t n,
-			 bool *ret_broken, struct error *e)
+/* This policy, which is taken over in any case, decides from now on in all that depends on it, or in nothing. */
+static int change_policy(struct sandbox *s, struct policy *new, bool *ret_broken, struct error *e)
 {
-	_cleanup_(cleanup_policy) struct policy *policy = NULL;
+	_cleanup_policy_ struct policy *policy = new;
 	const char *what;
-	int r = policy_load(text, n, file, &policy, e);
-	if (r < 0)
-		return r;
+	size_t n;
+	const char *text = policy_text(policy, &n);
 	if (!policy_same_sandbox(s->policy, policy, &what)) {
 		error_set(e, EPERM, "%s cannot change while a sandbox runs", what);
-		return error_in_file(e, file);
+		return error_in_file(e, policy_file(policy));
 	}
-	r = helpers_set_policy(&s->helpers, text, n, e);
+	int r = helpers_set_policy(&s->helpers, text, n, e);
 	*ret_broken = r < 0;
 	if (r == 0) {
-		policy_free(s->policy);
-		s->policy = TAKE_PTR(policy);
+		policy_free(s->own);
+		s->policy = s->own = TAKE_PTR(policy);
 	}
 	return r;
 }
 
-/* What the sandbox makes of a policy is none. */
+/* What the sandbox makes of a policy is none. A pipe of the caller's has no place. */
 static int check_place(const struct sandbox *s, const char *file, struct error *e)
 {
 	char absolute[PATH_MAX];
+	if (!strncmp(file, "/dev/fd/", 8))
+		return 0;
 	int r = absolute_path(file, absolute);
 	if (r == 0)
 		r = writable_excludes(&s->plan.writable, absolute);
@@ -511,13 +489,12 @@ static int check_place(const struct sandbox *s, const char *file, struct error *
 
 int sandbox_reload(struct sandbox *s, const char *file, bool *ret_broken, struct error *e)
 {
-	_cleanup_free_ char *text = NULL;
-	size_t n = 0;
+	struct policy *policy;
 	*ret_broken = false;
 	int r = check_place(s, file, e);
 	if (r == 0)
-		r = read_text(file, &text, &n, e);
-	return r < 0 ? r : change_policy(s, file, text, n, ret_broken, e);
+		r = policy_load_file(file, &policy, e);
+	return r < 0 ? r : change_policy(s, policy, ret_broken, e);
 }
 
 int sandbox_control_fd(const struct sandbox *s)
@@ -529,6 +506,7 @@ void sandbox_control(struct sandbox *s, char *said, size_t size)
 {
 	_cleanup_free_ char *text = NULL;
 	_cleanup_close_ int fd = -1;
+	struct policy *policy;
 	struct error e = { 0 };
 	char file[PATH_MAX];
 	bool broken = false;
@@ -539,8 +517,8 @@ void sandbox_control(struct sandbox *s, char *said, size_t size)
 	int r = check_place(s, file, &e);
 	if (r == 0 && (r = fd_read_file(fd, YAML_FILE_MAX, &text, &n)) < 0)
 		error_set(&e, -r, "cannot read it: %s", strerror(-r));
-	if (r == 0)
-		r = change_policy(s, file, text, n, &broken, &e);
+	if (r == 0 && (r = policy_load(text, n, file, &policy, &e)) == 0)
+		r = change_policy(s, policy, &broken, &e);
 	uint64_t number = s->helpers.policies + 1;
 	control_answer(&s->control, number, r < 0 ? &e : NULL);
 	if (r == 0)
@@ -600,7 +578,7 @@ void sandbox_finish(struct sandbox *s, struct sandbox_end *ret)
 		close(s->epoll);
 	sandbox_plan_done(&s->plan);
 	trust_done(&s->trust);
-	policy_free(s->policy);
+	policy_free(s->own);
 	free(s);
 	*ret = told;
 }

@@ -17,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct policy; /* policy/policy.h */
+
 #define SANDBOX_NAME_SIZE 48 /* NUL included */
 
 /* What openshell:resolve:env:NAME stands for, and where it may go. */
@@ -44,7 +46,7 @@ struct sandbox_limits {
 };
 
 struct sandbox_options {
-	const char *policy; /* path of the file */
+	const struct policy *policy; /* the caller's, until the sandbox is finished */
 	const char *
 		name; /* by which sandbox_set_policy() finds it; NULL: the number of this process */
 	const char *const
@@ -94,9 +96,9 @@ struct sandbox_end {
 
 /* Would a sandbox of this policy start, as far as that can be known without making one? 0, or -errno
  * with *e as sandbox_start() would have it. */
-int sandbox_check(const char *policy, struct error *e);
+int sandbox_check(const struct policy *policy, struct error *e);
 /* Make it all and start the command. 0; or -errno with *e: with file, line and column when the policy
- * is malformed; -EOPNOTSUPP when this machine lacks something (and what). The caller must be
+ * cannot be kept; -EOPNOTSUPP when this machine lacks something (and what). The caller must be
  * single-threaded. */
 int sandbox_start(const struct sandbox_options *o, struct sandbox **ret, struct error *e);
 /* Have requests decided by what the policy's file says now. 0; or -errno with *e, and all is as it was: the file is
@@ -107,10 +109,10 @@ int sandbox_control_fd(const struct sandbox *s);
 /* Do what sandbox_set_policy() of another process asks for, who is waited for LIMIT_CONTROL_MS at most; what came of it, when there is
  * something to say, is put into said, of size bytes, else "". */
 void sandbox_control(struct sandbox *s, char *said, size_t size);
-/* Have a running sandbox of this user's, by its name or, for NULL, the only one, decide by this file from now on, all at once. 0, its
+/* Have a running sandbox of this user's, by its name or, for NULL, the only one, decide by this policy from now on, all at once. 0, its
  * name, and the number of the policy (its first is 1); or -errno with *e, and all is as it was, as for sandbox_reload(). */
-int sandbox_set_policy(const char *name, const char *policy, char ret_name[SANDBOX_NAME_SIZE],
-		       uint64_t *ret_number, struct error *e);
+int sandbox_set_policy(const char *name, const struct policy *policy,
+		       char ret_name[SANDBOX_NAME_SIZE], uint64_t *ret_number, struct error *e);
 /* A descriptor to poll: readable when the command, or a process that it needs, has ended. */
 int sandbox_fd(const struct sandbox *s);
 /* Pass a signal on to the command. SIGKILL ends everything inside at once. */
