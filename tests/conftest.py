@@ -27,6 +27,7 @@ TEST_SECONDS = 300  # a test that takes longer fails
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: only .ci/run runs it")
+    config.addinivalue_line("markers", "waits: the same, and that takes its time by waiting: it runs beside what works")
     config.addinivalue_line("markers", "once: long, and tells nothing more with sanitizers")
     config.addinivalue_line("markers", "seconds(n): what it may take, where that is more than TEST_SECONDS")
     # Temporary files of these tests alone, so that what is left behind is found and two runs of them do not see each other's. Its

@@ -275,7 +275,7 @@ def test_a_head_that_dribbles_in_is_given_up(hurried):
         assert answer.status == 408 and ends_after(30, began)
 
 
-@pytest.mark.slow
+@pytest.mark.waits
 def test_a_connection_on_which_nothing_comes_is_closed(hurried):
     began = time.monotonic()
     with Peer(hurried.port) as peer:
@@ -302,7 +302,7 @@ def test_a_body_that_stalls_is_given_up_and_one_that_dribbles_is_not(hurried):
     hurried.check_nothing_left()
 
 
-@pytest.mark.slow
+@pytest.mark.waits
 def test_a_download_that_is_not_read_is_given_up(hurried):
     job = finished_job(hurried, b"x" * (40 << 20))
     for target in (f"{job}/log", f"{job}/log?follow=1"):
@@ -333,7 +333,7 @@ def block(log, port, peer):
         more = 128 << 10
 
 
-@pytest.mark.slow
+@pytest.mark.waits
 def test_a_stream_that_is_not_read_is_given_up_though_more_comes(hurried_endless):
     s = hurried_endless
     for path in ("log?follow=1", "events"):
@@ -571,7 +571,7 @@ def test_questions_that_keeper_does_not_read_have_a_number(server):
     wait_for(lambda: ask(server.port, request("GET", "/jobs")).status == 200, what="keeper caught up")
 
 
-@pytest.mark.slow
+@pytest.mark.waits
 def test_a_front_that_takes_no_answers_is_replaced(tmp_path):
     with served(tmp_path) as s, contextlib.ExitStack() as stack:
         peers = [stack.enter_context(Peer(s.port, request("GET", "/jobs"))) for _ in range(16)]

@@ -247,7 +247,7 @@ def test_jobs_that_have_ended_make_room_for_uploads_that_need_it(plain):
         os.close(each)
 
 
-@pytest.mark.slow
+@pytest.mark.waits
 @pytest.mark.once
 def test_a_worker_that_is_overdue_is_stopped_and_then_killed(ordinary_user, programs, reachable, monkeypatch, leak_check):
     monkeypatch.setitem(SETTINGS, "job_seconds", 1)

@@ -295,7 +295,7 @@ def test_interrupted(user, probe, workdir, leak_check, number):
     assert (process.returncode, said) == (130, "postern probe: interrupted\n") and os.listdir(tmp) == []
 
 
-@pytest.mark.slow
+@pytest.mark.waits
 @pytest.mark.once
 def test_what_takes_too_long(user, probe, workdir, leak_check):
     """LIMIT_PROBE_SECONDS and LIMIT_PROBE_ENGINE_SECONDS."""

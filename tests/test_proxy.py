@@ -265,7 +265,7 @@ def test_events_arrive_when_they_are_sent(sandbox, upstream, how):
     assert sandbox.python(code) == [200, "0", "1", "2", "3", "4"]
 
 
-@pytest.mark.slow
+@pytest.mark.waits
 def test_a_held_response_passes(sandbox, upstream):
     def held(connection, _request):
         time.sleep(12)  # longer than any patience that the proxy has for anything else

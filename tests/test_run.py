@@ -24,10 +24,6 @@ def bench(user, workdir, postern, leak_check):
     return Bench(user, workdir, postern)
 
 
-# Tests that wait for a limit of many seconds: as the ordinary user only among the slow ones.
-waits = pytest.mark.parametrize("user", ["root", pytest.param("ordinary", marks=pytest.mark.slow)], indirect=True)
-
-
 def test_everything_in_order(bench):
     bench.harness()
     result = bench.run(f'{CURL}; echo "$GREETING $API_TOKEN $API_URL"; exit 7')
@@ -114,9 +110,8 @@ def test_server_dying_at_its_start(bench):
     assert bench.lines()[-1] == "post-script"
 
 
-@pytest.mark.slow
+@pytest.mark.waits
 @pytest.mark.once
-@waits
 def test_server_never_healthy(bench):
     bench.harness(server="--sick")
     result = bench.run("echo never")
@@ -131,9 +126,8 @@ def test_the_time_of_a_run_ends_the_wait_for_health(bench):
     assert "the time that the run had was over (server api)" in result.stderr and bench.record()["outcome"] == "timed out"
 
 
-@pytest.mark.slow
+@pytest.mark.waits
 @pytest.mark.once
-@waits
 def test_stubborn_server_is_killed(bench):
     bench.harness(server="--stubborn")
     result = bench.run("true", timeout=60)
@@ -220,7 +214,7 @@ def test_a_second_signal_at_once(bench):
     assert bench.steps()[-1][0] == "nothing left"
 
 
-@pytest.mark.slow
+@pytest.mark.waits
 def test_stubborn_agent_and_script_are_killed(bench):
     """Each gets its time after SIGTERM, and no more."""
     bench.script("pre.sh", '#!/bin/sh\ntrap "" TERM\n[ -z "$SLOW" ] || while :; do sleep 1; done\n')
@@ -233,7 +227,7 @@ def test_stubborn_agent_and_script_are_killed(bench):
         assert least <= time.monotonic() - began < least + 20
 
 
-@pytest.mark.slow
+@pytest.mark.waits
 @pytest.mark.once
 def test_a_post_script_has_its_time_and_no_more(root_user, reachable, postern, leak_check):
     """However the run ended: by its time, or by itself with little of that left."""
@@ -269,7 +263,7 @@ def test_nobody_reads_what_it_says(bench, leak_check):
     assert (workspace / "went-on").exists() and not (workspace / "survived").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.waits
 @pytest.mark.once
 def test_timeout_minutes(bench):
     bench.harness(extra="timeout_minutes: 1\n")

@@ -522,7 +522,7 @@ def test_a_front_that_dies_while_draining_is_started_again(server, bases):
     assert server.stop() == 0
 
 
-@pytest.mark.slow
+@pytest.mark.waits
 def test_a_keeper_that_hangs_does_not_hold_the_end_up(plain):
     plain.start("--grace", "1000")
     plain.kill("keeper", signal.SIGSTOP)
@@ -536,7 +536,7 @@ def test_a_keeper_that_hangs_does_not_hold_the_end_up(plain):
     assert plain.stop() == 0
 
 
-@pytest.mark.slow
+@pytest.mark.waits
 @pytest.mark.once
 def test_after_the_grace_keeper_has_little_time(plain):
     plain.start("--grace", "1")
@@ -671,7 +671,7 @@ def test_a_full_storage_is_not_for_good(plain):
     assert plain.stop() == 0
 
 
-@pytest.mark.slow
+@pytest.mark.waits
 def test_how_many_jobs_run_and_wait_is_configured(server, bases):
     server.write("bases.yaml", "bases: [debian-tcc]\nlimits: { jobs_running: 1, jobs_queued: 1 }\n")
     server.start(*bases)
