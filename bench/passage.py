@@ -10,10 +10,10 @@ number of rules on method and path, of which the last is the one that holds; all
 things, `http-request allow if` one by one.
 
 What is not: postern does more for each request. It asks the kernel and /proc who holds the connection at that moment, and which
-programs those are; it parses, decides and writes heads anew; another process, which has the credentials, connects to the server anew.
-HAProxy has its connections to the server kept alive and shared (http-reuse always), and sends on the target as it came; "server anew"
-is HAProxy told to connect for each request, too. Who
-asks costs by how many processes, threads and open files a sandbox has: here those of a small one. On the other hand rules here differ
+programs those are; it parses, decides and writes heads anew; and for each that could have a credential ("with Authorization"), another
+process, which has these, connects to the server anew. HAProxy has its connections to the server kept alive and shared between its
+clients (http-reuse always), and sends on the target as it came; "server anew" is HAProxy told to connect for each request, too. Who asks
+costs by how many processes, threads and open files a sandbox has: here those of a small one. On the other hand rules here differ
 in how their paths begin, which postern looks up; those that begin alike it tries one by one, as HAProxy tries all (with patterns in
 files it would look up, too). HTTP in a tunnel (CONNECT), which HAProxy does not decide by, is measured beside direct only.
 
@@ -205,12 +205,12 @@ def added(rounds, name, key):
 
 
 def measure_latency(servers, figures, ratios):
-    ways = {"direct": ("direct", "direct"), **{name: (name, "forward") for name in ("postern", *HAPROXY_WAYS)},
-            "postern, CONNECT": ("postern", "connect")}
+    ways = {"direct": ("direct", "direct", ""), **{name: (name, "forward", "") for name in ("postern", *HAPROXY_WAYS)},
+            "postern, CONNECT": ("postern", "connect", ""), "postern, with Authorization": ("postern", "forward", "Authorization: Bearer x\r\n")}
     path, rounds, rows = rules_of(COMMON)[-1][1] + "small", {name: [] for name in ways}, []
     for n in range(ROUNDS + 1):
-        for name, (server, via) in ways.items():
-            result = servers.ask(server, "latency", via=via, path=path, requests=REQUESTS)
+        for name, (server, via, more) in ways.items():
+            result = servers.ask(server, "latency", via=via, path=path, requests=REQUESTS, more=more)
             if n:  # the first round warms caches, and has programs hashed
                 rounds[name].append(result)
     for name, results in rounds.items():
@@ -219,10 +219,12 @@ def measure_latency(servers, figures, ratios):
         rows.append([name, *(f"{line[key]:.1f}" for key in ("p50_us", "p99_us", "added_p50_us", "added_p99_us"))])
     peer.table(f"A request on a kept-alive connection, us, {ROUNDS} rounds of {REQUESTS}", ["way", "median", "p99", "added", "added to p99"], rows)
     for key, what, goal in (("p50_us", "median", 1), ("p99_us", "p99", None)):
-        for other, at_most in (("HAProxy", goal), ("HAProxy, server anew", None)):
-            pairs = [a / b for a, b in zip(added(rounds, "postern", key), added(rounds, other, key)) if a > 0 and b > 0]
+        for own, request, other, at_most in (("postern", "a request", "HAProxy", goal),
+                                             ("postern, with Authorization", "a request with Authorization", "HAProxy", None),
+                                             ("postern, with Authorization", "a request with Authorization", "HAProxy, server anew", None)):
+            pairs = [a / b for a, b in zip(added(rounds, own, key), added(rounds, other, key)) if a > 0 and b > 0]
             if pairs:
-                ratios.append(peer.ratio(f"through the proxy, a request: what is added to the {what}", other, pairs, at_most, at_most=True))
+                ratios.append(peer.ratio(f"through the proxy, {request}: what is added to the {what}", other, pairs, at_most, at_most=True))
         for name in ("postern", "postern, CONNECT"):
             form = "in a tunnel" if "CONNECT" in name else "forwarded"
             ratios.append(peer.ratio(f"through the proxy, a request {form}: {what}", "direct", peer.paired(rounds, name, "direct", key)))

@@ -27,7 +27,12 @@ class Sandbox:
 
     def reach(self, port, *ports):
         """Every one of these ports of host.openshell.internal is that server of the host's."""
-        self.options += [f"--server={inside}=127.0.0.1:{port}" for inside in ports]
+        for inside in ports:
+            self.server(inside, f"127.0.0.1:{port}")
+
+    def server(self, port, address):
+        """This port of host.openshell.internal is what is there, whatever it was before."""
+        self.options = [*(option for option in self.options if not str(option).startswith(f"--server={port}=")), f"--server={port}={address}"]
 
     def command(self, *command, options=()):
         return [self.postern, "sandbox", "--policy", self.policy, *self.options, *options, "--", *command]

@@ -436,7 +436,7 @@ def test_a_client_that_only_stops_sending(sandbox, upstream):
 def test_other_protocols_pass_where_none_is_named(sandbox, upstream):
     """Bytes both ways, the end of each direction too, whoever speaks first."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        sandbox.options[1] = f"--server=9091=127.0.0.1:{listener.getsockname()[1]}"
+        sandbox.reach(listener.getsockname()[1], 9091)
         code = (
             'p = tunnel("host.openshell.internal:9091"); say(p.take(4).decode())\n'
             'p.send(b"\\x00binary" * 200000); p.s.shutdown(socket.SHUT_WR); say(p.take(7).decode(), p.ended())\n'
@@ -610,7 +610,7 @@ def test_as_many_dials_at_once_as_there_may_be(sandbox, upstream):
     for s in held:
         s.setblocking(False)
         s.connect_ex(full.getsockname())
-    sandbox.options.append(f"--server=9092=127.0.0.1:{full.getsockname()[1]}")
+    sandbox.reach(full.getsockname()[1], 9092)
     code = (
         'import select\n'
         'peers, ready = {}, select.poll()\n'

@@ -158,7 +158,7 @@ def test_a_body_of_a_thousand_placeholders(sandbox, workdir):
     upstream = Upstream(path)
     os.chmod(path, 0o666)
     try:
-        sandbox.options = [*(o for o in sandbox.options if not str(o).startswith("--server=9094=")), f"--server=9094=unix:{path}"]
+        sandbox.server(9094, f"unix:{path}")
         (sandbox.dir / "body").write_text(f"{PLACE}API_TOKEN\n" * 8000)
         url = "http://host.openshell.internal:9094/x"
         assert sandbox.output(f"curl -sS -H 'Content-Type: text/plain' --data-binary @/sandbox/body {url}") == "hello\n"
@@ -230,7 +230,7 @@ def test_an_answer_that_comes_before_the_body_was_taken(sandbox, workdir):
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        sandbox.options = [*(o for o in sandbox.options if not str(o).startswith("--server=9094=")), f"--server=9094=unix:{path}"]
+        sandbox.server(9094, f"unix:{path}")
         (sandbox.dir / "body").write_text(f"{PLACE}API_TOKEN\n" * 7000)
         url = "http://host.openshell.internal:9094/x"
         out = sandbox.output(f"curl -sS -m 20 -w '%{{http_code}}' -H 'Content-Type: text/plain' --data-binary @/sandbox/body {url}")
@@ -245,7 +245,7 @@ def test_a_body_is_not_written_on_when_its_client_has_gone(sandbox, workdir):
         listener.bind(path)
         os.chmod(path, 0o666)
         listener.listen()
-        sandbox.options = [*(o for o in sandbox.options if not str(o).startswith("--server=9094=")), f"--server=9094=unix:{path}"]
+        sandbox.server(9094, f"unix:{path}")
         (sandbox.dir / "body").write_text(f"{PLACE}API_TOKEN\n" * 8000)
         curl = "curl -sS -m 1 -H 'Content-Type: text/plain' --data-binary @/sandbox/body http://host.openshell.internal:9094/x 2>/dev/null; echo gone; read x"
         process = sandbox.user.popen(sandbox.command("sh", "-c", curl), stdin=-1, stdout=-1, env={"API_TOKEN": SECRET, "OTHER": OTHER})

@@ -395,8 +395,7 @@ def test_no_credential_leaves_in_the_clear_where_servers_speak_tls(sandbox, upst
     """A client decides whether it speaks TLS; at port 443 it must not have a credential sent without."""
     plain = Upstream()
     try:
-        options = [option for option in sandbox.options if not option.startswith("--server=443=")]
-        sandbox.options = [*options, f"--server=443=127.0.0.1:{plain.port}"]
+        sandbox.reach(plain.port, 443)
         url = f"http://{HOST}:443/x"
         out = sandbox.output(f"curl -sS {url} && curl -sS -H 'X: {PLACE}' {url}; curl -sS -p -H 'X: {PLACE}' {url}")
         assert out.startswith("hello\n") and out.count("credential_endpoint_mismatch") == 2
@@ -409,10 +408,9 @@ def test_no_credential_leaves_in_the_clear_that_is_bound_to_tls(sandbox, upstrea
     sandbox.options = [o.replace(f"API_TOKEN={HOST}:9092", f"API_TOKEN=https://{HOST}:9092") if isinstance(o, str) else o for o in sandbox.options]
     plain = Upstream()
     try:
-        options = [option for option in sandbox.options if not str(option).startswith("--server=9092=")]
         fields = f"-H 'X: {PLACE}' -o /dev/null -w '%{{http_code}}\n'"
         assert sandbox.output(f"curl -sS {fields} https://{HOST}:9092/x") == "200\n"
-        sandbox.options = [*options, f"--server=9092=127.0.0.1:{plain.port}"]
+        sandbox.reach(plain.port, 9092)
         assert sandbox.output(f"curl -sS {fields} http://{HOST}:9092/x") == "403\n"
         assert plain.requests == [] and [request.get("X") for request in upstream.requests] == [SECRET]
     finally:

@@ -131,7 +131,7 @@ def test_a_request_that_is_being_connected(sandbox):
         for s in full:
             s.setblocking(False)
             s.connect_ex(busy.getsockname())
-        sandbox.options.append(f"--server=9092=127.0.0.1:{busy.getsockname()[1]}")
+        sandbox.reach(busy.getsockname()[1], 9092)
         more = POLICY.replace("port: 9090", "ports: [9090, 9092]")
         sandbox.write_policy(more)
         running = Running(sandbox)

@@ -58,9 +58,9 @@ def drain(s, head, begun):
         left -= n
 
 
-def latency(port, via, authority, path, requests):
+def latency(port, via, authority, path, requests, more=""):
     """Microseconds of each request, one after the other on one connection."""
-    times, asked = [], request("GET", via, authority, path)
+    times, asked = [], request("GET", via, authority, path, more)
     with connect(port, via, authority) as s:
         gc.disable()
         for _ in range(requests):

@@ -235,6 +235,48 @@ static bool same_authority(const struct conn *c, const struct asked *a)
 	       (target.form != HTTP_TARGET_ABSOLUTE || is_tunnels(c, &target.authority));
 }
 
+static void say_allowed(struct conn *c)
+{
+	struct asked a;
+	if (!(decisions_wanted() || c->watching) || !again(c, &a))
+		return;
+	journal_allowed(&c->kept, &a.r);
+	if (c->watching)
+		journal_keep_request(&c->kept, &a.r);
+}
+
+/* Whether nothing in the head, which is the first of the input's bytes, can become a credential, or says else who sends it; and
+ * whether it may be sent twice. */
+static bool is_plain(struct conn *c)
+{
+	size_t at, n;
+	if ((head.method_id != HTTP_METHOD_GET && head.method_id != HTTP_METHOD_HEAD) ||
+	    !c->up.done || c->collected || http_head_has(&head, HTTP_FIELD_AUTHORIZATION))
+		return false;
+	return !placeholder_find((struct span){ input(c).data, head.length }, PLACEHOLDER_PERCENT,
+				 &at, &n);
+}
+
+/* Send the request over the connection that the one before had. */
+static bool send_again(struct conn *c)
+{
+	static char text[LIMIT_PROXY_HEAD_BYTES];
+	char host[256];
+	uint16_t port;
+	size_t n;
+	if (!c->upstream || !c->plain || c->up_policy != proxy.policy_number ||
+	    c->up_wildcard != c->host_wildcard ||
+	    conn_dial_request(c, host, sizeof(host), &port, text, sizeof(text), &n) < 0 ||
+	    port != c->up_port || strcmp(host, c->up_host) != 0)
+		return false;
+	if (!relay_again(c, (struct span){ text, n }))
+		return false;
+	say_allowed(c);
+	if (c->client_ended)
+		relay_ended(c, true);
+	return true;
+}
+
 static void dial(struct conn *c, const struct asked *a, const struct policy_decision *d)
 {
 	if (a->r.via == POLICY_VIA_CONNECT) {
@@ -255,6 +297,14 @@ static void dial(struct conn *c, const struct asked *a, const struct policy_deci
 		http_body_start(&c->up, HTTP_BODY_NONE, 0); /* relay_begin() sends it */
 	else
 		http_body_init(&c->up, &head);
+	c->plain = a->r.via != POLICY_VIA_CONNECT && is_plain(c);
+	if (send_again(c))
+		return;
+	relay_drop(c);
+	lower(a->r.host, c->up_host, sizeof(c->up_host));
+	c->up_port = a->r.port;
+	c->up_wildcard = c->host_wildcard;
+	c->up_policy = proxy.policy_number;
 	c->state = CONN_DIAL;
 	proxy_ask(c, CONN_ASKS_DIAL);
 }
@@ -479,16 +529,6 @@ void conn_next(struct conn *c)
 		on_head(c);
 }
 
-static void say_allowed(struct conn *c)
-{
-	struct asked a;
-	if (!(decisions_wanted() || c->watching) || !again(c, &a))
-		return;
-	journal_allowed(&c->kept, &a.r);
-	if (c->watching)
-		journal_keep_request(&c->kept, &a.r);
-}
-
 void conn_dialed(struct conn *c, int fd, bool credentials)
 {
 	struct evbuffer *in = bufferevent_get_input(c->client);
@@ -514,7 +554,7 @@ void conn_dialed(struct conn *c, int fd, bool credentials)
 	c->peeking = !c->tls_skip;
 	bufferevent_write(c->client, "HTTP/1.1 200 Connection Established\r\n\r\n", 39);
 	if (c->inspected && !c->tls_skip) {
-		/* It can be reached; each request inside gets a connection of its own, with what its
+		/* It can be reached; the first request inside gets a connection of its own, with what its
 		 * placeholders stand for. */
 		close(fd);
 		conn_next(c);

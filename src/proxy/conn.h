@@ -68,6 +68,15 @@ struct conn {
 	bool watching;		/* none may be in what is sent on, which is text: */
 	struct placeholder_watch watch;
 
+	/* its server's connection, which the next request may have, too: where both are plain (no placeholder is in them, nor else
+	 * a word of who sends them) and go to the same place by the same policy */
+	bool plain, up_keeps; /* up_keeps: the response says that another one may follow */
+	bool reused;	      /* it had one before, and may have been closed meanwhile */
+	char up_host[256];
+	uint16_t up_port;
+	bool up_wildcard;
+	uint64_t up_policy;
+
 	/* its response */
 	struct http_scan down_scan;
 	bool down_begun; /* its final head was passed on */
@@ -142,6 +151,11 @@ void conn_linger(struct conn *c);
 
 /* Relay the request whose head dialer has sent over the connected upstream, and its response. */
 void relay_begin(struct conn *c, int fd);
+/* The same over the connection of the request before, where that stands: with this head, which stays at the front of the client's
+ * input, since it may have to be dialed for after all. False when it does not. */
+bool relay_again(struct conn *c, struct span head);
+/* Be done with the server's connection, if there is one. */
+void relay_drop(struct conn *c);
 /* Relay bytes both ways; but HTTP or TLS, when that is what the client begins with and the conn is peeking, goes to
  * conn_next(). */
 void tunnel_begin(struct conn *c, int fd);

@@ -469,6 +469,7 @@ static int fill(struct filling *f, struct span head, struct span body)
 	filled.out = c->out + LIMIT_PROXY_HEAD_BYTES;
 	filled.size = LIMIT_FILLED_BODY_BYTES;
 	r = body.len ? put_body(&filled, &h, body) : 0;
+	c->out_len += filled.len; /* which is behind the head's room */
 	if (r == 0)
 		r = put_head(f, head, &h, &target, body.len > 0, filled.len);
 	if (r == 0) {
@@ -495,7 +496,7 @@ int credentials_fill(struct credentials *c, const struct credential_way *way, st
 	struct filling f = { .store = c, .way = way, .out = c->out };
 	f.size = LIMIT_PROXY_HEAD_BYTES;
 	credentials_wipe(c);
-	c->out_len = sizeof(c->out); /* until it is known how much of it was written */
+	c->out_len = LIMIT_PROXY_HEAD_BYTES; /* until it is known how much of it was written */
 	int r = fill(&f, head, body);
 	if (r < 0) {
 		credentials_wipe(c);

@@ -161,12 +161,13 @@ static int move_heads(struct conn *c)
 		if (r < 0 || head.upgrade || head.status == 101)
 			return -1;
 		bool interim = head.interim;
+		c->reused = false; /* it has answered */
+		c->up_keeps = head.keep_alive && head.body != HTTP_BODY_CLOSE;
 		if (!interim) {
 			http_body_init(&c->down, &head);
 			expect_much(c->upstream, &c->down);
 			c->down_begun = true;
-			c->keep_alive =
-				c->keep_alive && head.keep_alive && head.body != HTTP_BODY_CLOSE;
+			c->keep_alive = c->keep_alive && c->up_keeps;
 		}
 		c->unchunk = c->http10 && !interim && c->down.kind == HTTP_BODY_CHUNKED;
 		if (c->unchunk && !write_head_without_chunks(c))
@@ -216,7 +217,7 @@ static bool move_body(struct conn *c)
 
 /* ---- a request ---- */
 
-static void drop_upstream(struct conn *c)
+void relay_drop(struct conn *c)
 {
 	if (c->dialer_writes)
 		proxy_cancel(c->dialer_writes);
@@ -226,11 +227,23 @@ static void drop_upstream(struct conn *c)
 	c->upstream = NULL;
 }
 
+/* Nothing is on the connection, and both have said that another request may be. */
+static bool may_serve_next(const struct conn *c)
+{
+	return c->plain && c->up_keeps && c->up.done && !c->upstream_ended &&
+	       !evbuffer_get_length(bufferevent_get_input(c->upstream)) &&
+	       !evbuffer_get_length(bufferevent_get_output(c->upstream));
+}
+
 /* The response is through. */
 static void finish(struct conn *c)
 {
-	drop_upstream(c);
-	if (c->up.done && c->keep_alive)
+	bool next = c->up.done && c->keep_alive;
+	evbuffer_drain(bufferevent_get_input(c->client), c->head_len);
+	c->head_len = 0;
+	if (!next || !may_serve_next(c))
+		relay_drop(c);
+	if (next)
 		conn_next(c);
 	else
 		conn_linger(c);
@@ -239,7 +252,7 @@ static void finish(struct conn *c)
 /* The server did not do its part: say so where that can still be said, else end what was begun. */
 static void fail(struct conn *c, const char *why)
 {
-	drop_upstream(c);
+	relay_drop(c);
 	if (c->down_begun)
 		conn_linger(c);
 	else
@@ -249,7 +262,7 @@ static void fail(struct conn *c, const char *why)
 /* What the client sends cannot be sent on. */
 static void refuse_up(struct conn *c, int why)
 {
-	drop_upstream(c);
+	relay_drop(c);
 	if (why == -ENOTSUP)
 		journal_withdrawn(&c->kept, DIAL_CREDENTIAL_PLACE);
 	if (c->down_begun)
@@ -258,6 +271,16 @@ static void refuse_up(struct conn *c, int why)
 		refuse_placeholder(c);
 	else
 		refuse_malformed(c, c->up.refusal);
+}
+
+/* The server had closed a connection that it had said to keep: that is no answer (RFC 9112 9.3.1), and the request, of a safe
+ * method and without a body, is asked once more. */
+static void dial_anew(struct conn *c)
+{
+	relay_drop(c);
+	c->reused = false;
+	c->state = CONN_DIAL;
+	proxy_ask(c, CONN_ASKS_DIAL);
 }
 
 static void move_request(struct conn *c)
@@ -278,10 +301,15 @@ static void move_request(struct conn *c)
 		return;
 	}
 	if (!c->down_begun || !c->down.done) {
-		struct evbuffer *in = bufferevent_get_input(c->upstream);
-		if (!c->upstream_ended || evbuffer_get_length(in))
+		size_t left = evbuffer_get_length(bufferevent_get_input(c->upstream));
+		if (!c->upstream_ended ||
+		    (c->down_begun && left)) /* the client has not room for it yet */
 			return;
 		/* It has ended, and everything that it sent was looked at: is that a whole answer? */
+		if (c->reused && !c->down_begun && !left) {
+			dial_anew(c);
+			return;
+		}
 		if (!c->down_begun || http_body_end(&c->down) < 0) {
 			fail(c, "the server closed the connection without an answer");
 			return;
@@ -322,7 +350,7 @@ static bool peek(struct conn *c)
 			return true;
 		case CONN_SPEAKS_HTTP:
 		case CONN_SPEAKS_TLS:
-			drop_upstream(c);
+			relay_drop(c);
 			conn_next(c);
 			return true;
 		case CONN_SPEAKS_OTHER:
@@ -366,15 +394,33 @@ void relay_ended(struct conn *c, bool client)
 	relay_move(c);
 }
 
-static void on_moved(struct bufferevent *b, void *arg)
+static bool is_moving(const struct conn *c)
 {
-	relay_move(arg);
+	return c->state == CONN_RELAY || c->state == CONN_TUNNEL;
+}
+
+static void on_read(struct bufferevent *b, void *arg)
+{
+	struct conn *c = arg;
+	if (is_moving(c))
+		relay_move(c);
+	else if (evbuffer_get_length(bufferevent_get_input(b)))
+		relay_drop(c); /* it speaks though nobody asked */
+}
+
+static void on_written(struct bufferevent *b, void *arg)
+{
+	struct conn *c = arg;
+	if (is_moving(c))
+		relay_move(c);
 }
 
 static void on_event(struct bufferevent *b, short what, void *arg)
 {
 	struct conn *c = arg;
-	if (c->state == CONN_TUNNEL && !(what & BEV_EVENT_EOF))
+	if (!is_moving(c))
+		relay_drop(c);
+	else if (c->state == CONN_TUNNEL && !(what & BEV_EVENT_EOF))
 		conn_free(c);
 	else if (!(what & BEV_EVENT_WRITING))
 		relay_ended(c, false);
@@ -393,7 +439,7 @@ static bool take_upstream(struct conn *c, int fd, size_t low)
 		return false;
 	}
 	c->upstream_ended = false;
-	bufferevent_setcb(c->upstream, on_moved, on_moved, on_event, c);
+	bufferevent_setcb(c->upstream, on_read, on_written, on_event, c);
 	bufferevent_setwatermark(c->upstream, EV_READ, 0, CONN_HELD_BYTES);
 	bufferevent_setwatermark(c->upstream, EV_WRITE, low, 0);
 	bufferevent_setwatermark(c->client, EV_WRITE, low, 0);
@@ -404,15 +450,20 @@ static bool take_upstream(struct conn *c, int fd, size_t low)
 	return true;
 }
 
+static void begin(struct conn *c)
+{
+	c->state = CONN_RELAY;
+	c->zero_chunk_sent = c->down_begun = c->unchunk = c->up_keeps = false;
+	c->down_scan = (struct http_scan){ 0 };
+}
+
 void relay_begin(struct conn *c, int fd)
 {
 	/* Asked for more while there is still something to send, the socket never runs dry. */
 	if (!take_upstream(c, fd, CONN_HELD_BYTES / 2))
 		return;
-	c->state = CONN_RELAY;
+	begin(c);
 	expect_much(c->client, &c->up);
-	c->zero_chunk_sent = c->down_begun = c->unchunk = false;
-	c->down_scan = (struct http_scan){ 0 };
 	const struct http_piece held = { .payload = collect_body(c->collected) };
 	if (is_kept_back(c, &held))
 		refuse_up(c, -ENOTSUP);
@@ -420,6 +471,17 @@ void relay_begin(struct conn *c, int fd)
 		relay_ended(c, true);
 	else
 		relay_move(c);
+}
+
+bool relay_again(struct conn *c, struct span text)
+{
+	if (!c->upstream || c->upstream_ended ||
+	    evbuffer_get_length(bufferevent_get_input(c->upstream)))
+		return false;
+	begin(c);
+	c->reused = true;
+	evbuffer_add(bufferevent_get_output(c->upstream), text.data, text.len);
+	return true;
 }
 
 void tunnel_begin(struct conn *c, int fd)
