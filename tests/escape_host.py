@@ -3,6 +3,7 @@
 sockets, where such daemons have them and where the environment says, processes of the sandbox's own uid that hold files, and descriptors
 that whoever starts the sandbox leaks to it."""
 import contextlib
+import functools
 import ctypes
 import json
 import os
@@ -56,8 +57,8 @@ class EscapeHost(Host):
             "agent": ["ssh-agent", "-D", "-a", place / "agent"],
         }
         for name, command in commands.items():
-            process = self.user.popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            self._close += [process.wait, process.terminate]
+            process = self.user.popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+            self._close += [functools.partial(end_group, process.pid), process.wait, process.terminate]
             self.daemons[name] = str(place / name)
             wait_for(lambda path=place / name: path.exists(), 60, f"{name}'s socket")
             os.chmod(place / name, 0o777)
@@ -110,6 +111,12 @@ class EscapeHost(Host):
             elif os.getpriority(os.PRIO_PROCESS, process.pid) != os.getpriority(os.PRIO_PROCESS, 0):
                 found.append(f"process {process.pid} of the host has another priority")
         return found
+
+
+def end_group(pid):
+    """A rootless podman is two processes, of which the second does not always hear of the first one's end."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 def end_pause(folder):
