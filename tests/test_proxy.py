@@ -356,6 +356,42 @@ def test_many_readers_that_stop_cost_what_is_said(sandbox, upstream):
         process.communicate("")
 
 
+def test_heads_that_nobody_reads_are_not_piled_up(sandbox, upstream):
+    """Answers without a body, one after the other, and interim ones that never end."""
+    def bodiless(connection, _request):
+        connection.sendall(b"HTTP/1.1 204 No Content\r\nX-Long: %s\r\n\r\n" % (b"y" * 8000))
+        return "keep"
+
+    def interim(connection, _request):
+        connection.settimeout(2)
+        try:
+            while True:
+                connection.sendall(b"HTTP/1.1 102 Processing\r\nX-Long: %s\r\n\r\n" % (b"y" * 8000) * 100)
+        except TimeoutError:
+            connection.settimeout(60)
+            connection.recv(1)
+    upstream.routes |= {"/bodiless": bodiless, "/interim": interim}
+    code = (
+        'p = Peer(); p.s.setblocking(False); idle = 0\n'
+        'q = Peer(); q.send("GET " + BASE + "/interim HTTP/1.1\\r\\n\\r\\n")\n'
+        'asked = ("HEAD " + BASE + "/bodiless HTTP/1.1\\r\\n\\r\\n").encode() * 1000\n'
+        'while idle < 30:\n'  # until nobody has taken anything for three seconds
+        '    try: p.s.send(asked); idle = 0\n'
+        '    except BlockingIOError: idle += 1; time.sleep(0.1)\n'
+        'say("full"); sys.stdin.readline()\n'
+        'p.s.setblocking(True); say(all(p.answer(True)[0] == 204 for _ in range(3000)))\n'  # and all goes on when somebody does
+    )
+    process = sandbox.user.popen(sandbox.command(PYTHON, "-c", CLIENT + code), stdin=-1, stdout=-1, text=True)
+    try:
+        assert process.stdout.readline() == '"full"\n'
+        assert memory_kib("postern-proxy") < 30_000
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "true\n"
+    finally:
+        process.communicate("")
+
+
 # --- ends in the middle -----------------------------------------------------------------------------------------------
 
 
@@ -428,6 +464,46 @@ def test_a_client_that_only_stops_sending(sandbox, upstream):
         'p = Peer(); p.send("GET " + BASE + "/ok HTTP/1.1\\r\\n\\r\\nGET http://host.op"); p.s.shutdown(socket.SHUT_WR); say(p.answer()[0], p.ended())'
     )
     assert sandbox.python(code) == [[200, 5_000_000], [200, 5_000_000], True, 200, True]
+
+
+RESET = b"\1\0\0\0\0\0\0\0"  # SO_LINGER: close() throws away what is under way, and says so
+
+
+def test_a_server_that_resets_an_upload(sandbox, upstream):
+    def reset(connection):
+        connection.recv(1000)
+        time.sleep(0.5)  # so that there is more to be sent than it takes
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        connection.close()
+    upstream._serve = reset
+    done = sandbox.script("head -c 50000000 /dev/zero | curl -sS -m 60 -H Expect: -o /dev/null -w '%{http_code}' --data-binary @- http://host.openshell.internal:9090/x")
+    assert done.returncode in (0, 55, 56) and done.stdout in ("502", "000"), (done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize("port", [9090, 9091])
+def test_a_client_that_resets_a_download(sandbox, upstream, port):
+    """By request, and in a tunnel: nothing is left of it."""
+    ended = threading.Event()
+
+    def endless(connection, _request):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10000000000\r\n\r\n")
+        try:
+            while True:
+                connection.sendall(b"x" * MEBI)
+        except OSError:
+            ended.set()
+    upstream.routes["/endless"] = endless
+    code = (
+        'p = tunnel("host.openshell.internal:9091") if sys.argv[1] == "9091" else Peer()\n'
+        'p.send("GET %s/endless HTTP/1.1\\r\\nHost: host.openshell.internal:9091\\r\\n\\r\\n" % ("" if sys.argv[1] == "9091" else BASE)); p.head()\n'
+        'time.sleep(1); p.s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes([1, 0, 0, 0, 0, 0, 0, 0])); p.s.close(); say(1); sys.stdin.read()'
+    )
+    process = sandbox.user.popen(sandbox.command(PYTHON, "-c", CLIENT + code, str(port)), stdin=-1, stdout=-1, text=True)
+    try:
+        assert process.stdout.readline() == "1\n"
+        assert ended.wait(20), "the server is still read from"
+    finally:
+        process.communicate("")
 
 
 # --- tunnels ----------------------------------------------------------------------------------------------------------

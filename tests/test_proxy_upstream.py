@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+from limits import LIMITS
 from sandboxes import FILES, PYTHON, Sandbox
 from test_sandbox_policy import POLICY as ONE
 from test_sandbox_policy import Running
@@ -122,6 +123,26 @@ def test_more_than_was_asked_for_is_no_answer_to_the_next(sandbox, upstream):
         return "keep"
     upstream.routes["/twice"] = twice
     assert series(sandbox, f"GET|{BASE}/twice", f"GET|{BASE}/a", f"GET|{BASE}/twice", f"GET|{BASE}/b") == [[200, "first\n"], OK] * 2
+
+
+@pytest.mark.waits
+@pytest.mark.once
+def test_a_connection_that_waits_too_long_is_let_go(sandbox, upstream):
+    code = ('p = Peer()\n'
+            'for pause in (0, 10, %d):\n'
+            '    time.sleep(pause); p.send("GET " + BASE + "/a HTTP/1.1\\r\\n\\r\\n"); say(p.answer()[0])\n') % (LIMITS["LIMIT_UPSTREAM_IDLE_SECONDS"] + 2)
+    assert sandbox.python(code) == [200] * 3 and upstream.connections == 2
+
+
+def test_what_is_dialed_for_again_is_logged_once(sandbox, upstream, workdir):
+    def late(connection, request):
+        upstream.echo(connection, request)
+        connection.recv(65536, socket.MSG_PEEK)
+    upstream.routes["/late"] = late
+    log = workdir / "log"
+    sandbox.options += ["--log", log]
+    assert series(sandbox, f"GET|{BASE}/late", f"GET|{BASE}/a") == [OK, OK]
+    assert upstream.connections == 2 and [line.count("ALLOWED") for line in log.read_text().splitlines() if "/a" in line] == [1]
 
 
 @pytest.mark.parametrize("head", [b"HTTP/1.0 200 OK\r\nContent-Length: 6\r\n\r\n", b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 6\r\n\r\n",

@@ -80,11 +80,13 @@
 	(64 * 1024) /* of a json-rpc or mcp request, unless the policy says otherwise … */
 #define LIMIT_RPC_BODY_BYTES                                                                       \
 	(4 * 1024 * 1024) /* … and the most that it can say -> malformed policy */
-#define LIMIT_RPC_BODIES_BYTES	  (64 * 1024 * 1024) /* of such bodies held at once -> 503 */
-#define LIMIT_RPC_VALUES	  (256 * 1024) /* JSON values in one -> refused as no message */
-#define LIMIT_RPC_DEPTH		  127 /* arrays and objects in each other, as in OpenShell -> the same */
-#define LIMIT_DIALS		  512	       /* at once per sandbox -> 503 */
-#define LIMIT_DIAL_SECONDS	  135	       /* to resolve, connect and send a head -> 502 */
+#define LIMIT_RPC_BODIES_BYTES (64 * 1024 * 1024) /* of such bodies held at once -> 503 */
+#define LIMIT_RPC_VALUES       (256 * 1024)	  /* JSON values in one -> refused as no message */
+#define LIMIT_RPC_DEPTH	       127 /* arrays and objects in each other, as in OpenShell -> the same */
+#define LIMIT_DIALS	       512 /* at once per sandbox -> 503 */
+#define LIMIT_DIAL_SECONDS     135 /* to resolve, connect and send a head -> 502 */
+#define LIMIT_UPSTREAM_IDLE_SECONDS                                                                \
+	30 /* that a server's connection waits for the client's next request */
 #define LIMIT_RELAY_BUFFER_BYTES  (128 * 1024) /* held per direction, bytes -> reading stops */
 #define LIMIT_TLS_RELAYS	  1024 /* TLS connections at once, of a proxy or dialer -> closed, 503 */
 #define LIMIT_TLS_LEAVES	  64 /* certificates that a sandbox's authority remembers */

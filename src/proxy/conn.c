@@ -473,11 +473,16 @@ static void on_head(struct conn *c)
 	struct span bytes = input(c);
 	struct asked a;
 	enum http_refusal why = HTTP_REFUSED_NOTHING;
-	if (!bytes.len)
+	/* Who takes no answers gets no more of them: on_written() goes on. */
+	if (evbuffer_get_length(bufferevent_get_output(c->client)) >= CONN_HELD_BYTES)
 		return;
 	/* Outside of tunnels there is nothing else than heads. */
 	enum conn_speech speech = c->tunnel ? conn_speech(bytes) : CONN_SPEAKS_HTTP;
-	if (begins_otherwise(c, bytes, speech))
+	if (c->client_ended && (!bytes.len || speech == CONN_SPEAKS_LITTLE)) {
+		conn_linger(c);
+		return;
+	}
+	if (!bytes.len || begins_otherwise(c, bytes, speech))
 		return;
 	if (c->inspected && (speech == CONN_SPEAKS_OTHER || speech == CONN_SPEAKS_TLS)) {
 		journal_refused(&(struct policy_request){ .via = POLICY_VIA_CONNECT,
@@ -523,10 +528,7 @@ void conn_next(struct conn *c)
 	c->state = CONN_HEAD;
 	c->scan = (struct http_scan){ 0 };
 	collect_free(TAKE_PTR(c->collected));
-	if (c->client_ended && !evbuffer_get_length(bufferevent_get_input(c->client)))
-		conn_linger(c);
-	else
-		on_head(c);
+	on_head(c);
 }
 
 void conn_dialed(struct conn *c, int fd, bool credentials)
@@ -607,7 +609,9 @@ static void on_read(struct bufferevent *b, void *arg)
 static void on_written(struct bufferevent *b, void *arg)
 {
 	struct conn *c = arg;
-	if (c->state == CONN_RELAY || c->state == CONN_TUNNEL)
+	if (c->state == CONN_HEAD)
+		on_head(c);
+	else if (c->state == CONN_RELAY || c->state == CONN_TUNNEL)
 		relay_move(c);
 	else if (c->state == CONN_LINGER)
 		conn_linger(c);
@@ -625,9 +629,12 @@ static void on_event(struct bufferevent *b, short what, void *arg)
 {
 	struct conn *c = arg;
 	c->client_ended = true; /* but it may still wait for the answer */
-	if (!(what & BEV_EVENT_EOF) || c->state == CONN_HEAD || c->state == CONN_BODY ||
+	/* libevent puts together what happens at once: an end that comes with an error is none to answer behind. */
+	if (!(what & BEV_EVENT_EOF) || what & BEV_EVENT_ERROR || c->state == CONN_BODY ||
 	    c->state == CONN_LEAF || is_gone(c))
 		conn_free(c);
+	else if (c->state == CONN_HEAD)
+		on_head(c);
 	else if (c->state == CONN_RELAY || c->state == CONN_TUNNEL)
 		relay_ended(c, true);
 	else if (c->state == CONN_LINGER)

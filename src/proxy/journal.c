@@ -180,8 +180,11 @@ void journal_withdrawn(struct journal_kept *k, enum dial_problem problem)
 		journal_not_dialed(k, k->request, problem, false, "");
 }
 
-void journal_allowed(const struct journal_kept *k, struct policy_request *r)
+void journal_allowed(struct journal_kept *k, struct policy_request *r)
 {
+	if (k->said)
+		return;
+	k->said = true;
 	r->binary = k->program;
 	r->pid = k->pid;
 	decisions_write(&(struct decision_line){ .r = r,
@@ -192,8 +195,8 @@ void journal_allowed(const struct journal_kept *k, struct policy_request *r)
 						 .reason = k->reason });
 }
 
-void journal_not_dialed(const struct journal_kept *k, struct policy_request *r,
-			enum dial_problem problem, bool by_wildcards, const char *address)
+void journal_not_dialed(struct journal_kept *k, struct policy_request *r, enum dial_problem problem,
+			bool by_wildcards, const char *address)
 {
 	static const char *const why[DIAL_PROBLEM_COUNT] = {
 		[DIAL_NOT_IN_POLICY] = "no endpoint has this host and port",

@@ -20,6 +20,7 @@ struct journal_kept {
 	enum decision_engine engine;
 	bool audited;
 	char reason[96];
+	bool said;			/* that it was allowed */
 	struct policy_request *request; /* owned, with what it points to; or NULL */
 };
 
@@ -37,9 +38,9 @@ void journal_kept_done(struct journal_kept *k);
 void journal_keep_request(struct journal_kept *k, const struct policy_request *r);
 /* That was refused after all, though journal_allowed() was called. */
 void journal_withdrawn(struct journal_kept *k, enum dial_problem problem);
-/* It was allowed, and dialer had nothing against it. */
-void journal_allowed(const struct journal_kept *k, struct policy_request *r);
+/* It was allowed, and dialer had nothing against it. Said once, though it may be dialed for twice. */
+void journal_allowed(struct journal_kept *k, struct policy_request *r);
 /* It was allowed, but dialer did not dial; address: the one that is not allowed, "" when there is none. */
-void journal_not_dialed(const struct journal_kept *k, struct policy_request *r,
-			enum dial_problem problem, bool by_wildcards, const char *address);
+void journal_not_dialed(struct journal_kept *k, struct policy_request *r, enum dial_problem problem,
+			bool by_wildcards, const char *address);
 #endif

@@ -142,14 +142,16 @@ static bool write_head_without_chunks(struct conn *c)
 	return true;
 }
 
-/* Pass on response heads up to the final one. 1: the final one is through; 0: more bytes are needed;
- * -1: it is none. */
+/* Pass on response heads up to the final one. 1: the final one is through; 0: more bytes, or room for them, are needed; -1: it is
+ * none. */
 static int move_heads(struct conn *c)
 {
 	static const struct http_rules rules = { .lenient = HTTP_LENIENT_LENGTH };
 	struct evbuffer *in = bufferevent_get_input(c->upstream),
 			*out = bufferevent_get_output(c->client);
 	while (!c->down_begun) {
+		if (!room(c->client)) /* interim ones have no end of their own */
+			return 0;
 		size_t n = evbuffer_get_length(in);
 		n = n > LIMIT_HTTP_HEAD_BYTES + 1 ? LIMIT_HTTP_HEAD_BYTES + 1 : n;
 		const char *bytes = (const char *)evbuffer_pullup(in, (ssize_t)n);
@@ -211,6 +213,8 @@ static bool move_body(struct conn *c)
 		}
 		if (!c->unchunk)
 			evbuffer_add(out, bytes.data, at);
+		if (at < bytes.len) /* it says more than it was asked for */
+			c->up_keeps = false;
 	}
 	return true;
 }
@@ -238,11 +242,14 @@ static bool may_serve_next(const struct conn *c)
 /* The response is through. */
 static void finish(struct conn *c)
 {
+	static const struct timeval idle = { .tv_sec = LIMIT_UPSTREAM_IDLE_SECONDS };
 	bool next = c->up.done && c->keep_alive;
 	evbuffer_drain(bufferevent_get_input(c->client), c->head_len);
 	c->head_len = 0;
 	if (!next || !may_serve_next(c))
 		relay_drop(c);
+	else
+		bufferevent_set_timeouts(c->upstream, &idle, NULL);
 	if (next)
 		conn_next(c);
 	else
@@ -302,8 +309,7 @@ static void move_request(struct conn *c)
 	}
 	if (!c->down_begun || !c->down.done) {
 		size_t left = evbuffer_get_length(bufferevent_get_input(c->upstream));
-		if (!c->upstream_ended ||
-		    (c->down_begun && left)) /* the client has not room for it yet */
+		if (!c->upstream_ended || !room(c->client))
 			return;
 		/* It has ended, and everything that it sent was looked at: is that a whole answer? */
 		if (c->reused && !c->down_begun && !left) {
@@ -420,9 +426,10 @@ static void on_event(struct bufferevent *b, short what, void *arg)
 	struct conn *c = arg;
 	if (!is_moving(c))
 		relay_drop(c);
-	else if (c->state == CONN_TUNNEL && !(what & BEV_EVENT_EOF))
+	else if (c->state == CONN_TUNNEL && what & BEV_EVENT_ERROR)
 		conn_free(c);
-	else if (!(what & BEV_EVENT_WRITING))
+	else if (what &
+		 BEV_EVENT_READING) /* it may be one of several that libevent puts together */
 		relay_ended(c, false);
 	/* A server that takes no more may have answered (413, then close): what there is to be read is,
 	 * and then its end. */
@@ -475,9 +482,14 @@ void relay_begin(struct conn *c, int fd)
 
 bool relay_again(struct conn *c, struct span text)
 {
+	char byte;
+	/* What came meanwhile, and be it the end, is no answer to this request. */
 	if (!c->upstream || c->upstream_ended ||
-	    evbuffer_get_length(bufferevent_get_input(c->upstream)))
+	    evbuffer_get_length(bufferevent_get_input(c->upstream)) ||
+	    recv(bufferevent_getfd(c->upstream), &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 ||
+	    errno != EAGAIN)
 		return false;
+	bufferevent_set_timeouts(c->upstream, NULL, NULL);
 	begin(c);
 	c->reused = true;
 	evbuffer_add(bufferevent_get_output(c->upstream), text.data, text.len);
