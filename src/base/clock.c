@@ -14,6 +14,11 @@ uint64_t clock_monotonic_ms(void)
 	return read_ms(CLOCK_MONOTONIC);
 }
 
+uint64_t clock_own_ms(void)
+{
+	return read_ms(CLOCK_THREAD_CPUTIME_ID);
+}
+
 uint64_t clock_wall_ms(void)
 {
 	return read_ms(CLOCK_REALTIME);

@@ -8,7 +8,9 @@
 #define CLOCK_TEXT_SIZE 32
 
 uint64_t clock_monotonic_ms(void); /* CLOCK_MONOTONIC, milliseconds */
-uint64_t clock_wall_ms(void);	   /* CLOCK_REALTIME, milliseconds since the epoch */
+uint64_t clock_own_ms(
+	void); /* processor time of this thread, milliseconds: what others do does not touch it */
+uint64_t clock_wall_ms(void); /* CLOCK_REALTIME, milliseconds since the epoch */
 /* RFC 3339 in UTC with milliseconds, "2026-11-23T01:02:03.004Z"; returns out. */
 const char *clock_text(uint64_t wall_ms, char out[CLOCK_TEXT_SIZE]);
 #endif

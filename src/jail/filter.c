@@ -130,21 +130,24 @@ static void deny_typing(struct rules *r)
 	deny_if(r, "ioctl", SCMP_A1(IS_INT(TIOCLINUX)));
 }
 
-static const char *const denied_to_both[] = { "setns",
-					      "ptrace",
-					      "bpf",
-					      "process_vm_readv",
-					      "process_vm_writev",
-					      "pidfd_getfd",
-					      "io_uring_setup",
-					      "io_uring_enter",
-					      "io_uring_register",
-					      "userfaultfd",
-					      "perf_event_open",
-					      "keyctl",
-					      "add_key",
-					      "request_key",
-					      NULL };
+static const char *const denied_to_both[] = {
+	"setns",
+	"ptrace",
+	"bpf",
+	"process_vm_readv",
+	"process_vm_writev",
+	"pidfd_getfd",
+	"io_uring_setup",
+	"io_uring_enter",
+	"io_uring_register",
+	"userfaultfd",
+	"perf_event_open",
+	"keyctl",
+	"add_key",
+	"request_key",
+	"memfd_secret", /* no watchdog sees how much there is */
+	NULL
+};
 
 /* What the agent makes in a folder of the host's belongs there to the folder's owner: a program with a set-id bit would be a way
  * for any other user of the host to become that one (or root). */
@@ -244,7 +247,6 @@ int jail_seccomp_build(struct error *e)
 					      "fanotify_init",
 					      "inotify_init",
 					      "inotify_init1",
-					      "memfd_secret",
 					      "uselib",
 					      NULL };
 	/* The newer calls for mounts: nothing an engine with chroot isolation needs, and it falls

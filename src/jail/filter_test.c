@@ -70,6 +70,7 @@ static const struct call calls[] = {
 	{ "keyctl", EPERM, EPERM, SYS_keyctl, NO_FD },
 	{ "add_key", EPERM, EPERM, SYS_add_key },
 	{ "request_key", EPERM, EPERM, SYS_request_key },
+	{ "memfd_secret", EPERM, EPERM, SYS_memfd_secret, NOWHERE },
 	{ "kcmp", 0, EPERM, SYS_kcmp, NO_PROCESS, NO_PROCESS },
 	{ "setgroups", 0, 0, SYS_setgroups, LIMIT_JAIL_GROUPS, NOWHERE },
 	{ "setgroups of many", 0, EINVAL, SYS_setgroups, LIMIT_JAIL_GROUPS + 1, NOWHERE },

@@ -237,6 +237,8 @@ int jail_command(const struct jail_command *command)
 		sigaddset(&signals, passed_signals[i]);
 	sigprocmask(SIG_SETMASK, &signals, NULL);
 	struct jail_end end = { 0 };
+	if (init_proc_fd >= 0 && (command->watchdog.memory || command->watchdog.unnamed))
+		watchdog_begin(init_proc_fd);
 	pid_t pid = start_command(command, &end);
 	if (pid < 0)
 		return tell(&end);

@@ -131,7 +131,8 @@ struct memfiles_view { /* a mount namespace, and a root in it */
 
 /* A look at every process takes its time when there are many descriptors: it is taken in pieces. */
 struct memfiles {
-	dev_t memfds, secrets;	/* the file systems of memfds and of secret ones */
+	dev_t memfds;		/* the file system of memfds */
+	void *known;		/* those in memory that were there before the command */
 	long next;		/* the process that the look goes on with; 0: from the start */
 	void *inodes, *devices; /* that are counted already */
 	struct memfiles_view views[MEMFILES_VIEWS];
@@ -140,6 +141,8 @@ struct memfiles {
 	uint64_t unnamed, last_unnamed; /* the same, of open files on disks that have no name */
 };
 
+/* Before the command starts. */
+void memfiles_begin(struct memfiles *m, int proc_fd);
 /* Look on for about so many ms. The bytes of files in memory, mapped or not. */
 uint64_t memfiles_look(struct memfiles *m, int proc_fd, unsigned ms);
 uint64_t memfiles_unnamed(const struct memfiles *m);
@@ -148,6 +151,8 @@ uint64_t memfiles_system_v(int proc_fd);
 
 /* ---- watchdog.c ---- */
 
+/* Before the command starts: what is there already. */
+void watchdog_begin(int proc_fd);
 /* Look once at the processes in /proc (a descriptor of the jail's own). */
 enum jail_reason watchdog_check(int proc_fd, const struct jail_watchdog *limits);
 #endif

@@ -338,13 +338,15 @@ static void the_watchdog_sees_memory_wherever_it_is(void **state)
 		"for i in range(200000): os.mknod(f\"/tmp/{i}\")\n"
 		"time.sleep(60)'",
 		"unshare -m sh -c 'mount -t tmpfs -o size=1m,nr_inodes=0 x /mnt; sleep 60'",
-		/* secret memory, that is locked while it is mapped only */
-		"python3 -c 'import ctypes, mmap, os, time\n"
-		"f = ctypes.CDLL(None).syscall(447, 0)\n"
-		"os.ftruncate(f, 200 << 20)\n"
-		"for at in range(0, 200 << 20, 4 << 20):\n"
-		" m = mmap.mmap(f, 4 << 20, offset=at); m.write(bytes(4 << 20)); m.close()\n"
-		"time.sleep(60)'",
+		"unshare -m sh -c 'mount -t ramfs x /mnt; sleep 60'",
+		"unshare -m sh -c 'mount -t tmpfs -o size=1g x /mnt && head -c 200M /dev/zero "
+		">/mnt/x && mount -o remount,bind,ro /mnt; sleep 60'",
+		/* more descriptors than anybody can look at */
+		"python3 -c 'import ctypes, os, resource, threading, time\n"
+		"resource.setrlimit(resource.RLIMIT_NOFILE, (8000, 8000))\n"
+		"for i in range(7000): os.dup(0)\n"
+		"def own(): ctypes.CDLL(None).unshare(0x400); time.sleep(60)\n"
+		"for i in range(400): threading.Thread(target=own).start()'",
 	};
 	struct jail_mount more[ELEMENTS(mounts) + 1];
 	memcpy(more, mounts, sizeof(mounts));
@@ -414,7 +416,7 @@ static void the_watchdog_counts_nothing_twice(void **state)
 		    " time.sleep(1)\n"
 		    " os._exit(os.open(\"/tmp/fifo\", os.O_WRONLY) < 0)\n"
 		    "m = mmap.mmap(-1, 100 << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n"
-		    "m.write(b\"1\" * (100 << 20))\n"
+		    "[m.write(bytes(1 << 20)) for i in range(100)]\n"
 		    "opens = (os.POSIX_SPAWN_OPEN, 5, \"/tmp/fifo\", os.O_RDONLY, 0)\n"
 		    "os.waitpid(os.posix_spawn(\"/bin/true\", [\"true\"], {}, "
 		    "file_actions=[opens]), 0)'",

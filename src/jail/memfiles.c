@@ -4,9 +4,9 @@
  * memory, memfds, System V's shared memory, semaphores and messages. All of it is asked for by the
  * jail's own namespaces and processes, never by a figure of the whole machine, which others change.
  *
- * Files that are open in no process (a descriptor on its way through a socket, a secret one that is
- * only mapped: as much as RLIMIT_MEMLOCK lets a process have) and parts of shared mappings that
- * nobody maps any more are seen by nobody but a cgroup.
+ * Files that are open in no process (a descriptor on its way through a socket), parts of shared
+ * mappings that nobody maps any more, and file systems that lie under other mounts, or are mounted
+ * nowhere that can be seen any more, are seen by nobody but a cgroup.
  *
  * On the way, what is on a disk but open only, without a name, where no meter of folders finds it.
  * Such a file that is mapped, and not open any more, is not seen.
@@ -31,8 +31,9 @@
 
 #define MOUNTINFO_MAX	(1024 * 1024)
 #define SYSVIPC_MAX	(8 * 1024 * 1024)
-#define SEMAPHORE_BYTES 64 /* of the kernel's, each: a line of the cache */
-#define MESSAGE_BYTES	48 /* of the kernel's, beside a message's text */
+#define PROCESS_MS	1000 /* of processor time, that the descriptors of one process may take */
+#define SEMAPHORE_BYTES 64   /* of the kernel's, each: a line of the cache */
+#define MESSAGE_BYTES	48   /* of the kernel's, beside a message's text */
 
 /* ---- sets of numbers ---- */
 
@@ -51,6 +52,11 @@ static bool add_to(void **set, uint64_t number)
 static void nothing(void *key)
 {
 	(void)key;
+}
+
+static bool is_in(void *const *set, uint64_t number)
+{
+	return tfind((const void *)(uintptr_t)number, set, compare);
 }
 
 /* ---- file systems ---- */
@@ -75,28 +81,49 @@ static void unescape(char *path)
 	*to = '\0';
 }
 
-/* One line of mountinfo, seen from this root. */
-static void add_mount(struct memfiles *m, int root, char *line)
+/* A line of mountinfo about a file system in memory: its device, which lies at *ret_path, and what it is. */
+struct memory_mount {
+	dev_t device;
+	char *path;
+	bool ro, unlimited; /* unlimited: it does not say what is in it */
+};
+
+static bool parse_mount(char *line, struct memory_mount *ret)
 {
 	unsigned major, minor;
 	int path_at = 0, options_at = 0;
-	if (sscanf(line, "%*u %*u %u:%u %*s %n%*s %n", &major, &minor, &path_at, &options_at) != 2)
-		return;
-	const char *type = strstr(line, " - tmpfs ");
-	if (!type || !options_at || !strncmp(line + options_at, "ro", 2))
-		return;
+	if (sscanf(line, "%*u %*u %u:%u %*s %n%*s %n", &major, &minor, &path_at, &options_at) !=
+		    2 ||
+	    !options_at)
+		return false;
+	bool ramfs = strstr(line, " - ramfs ");
+	if (!ramfs && !strstr(line, " - tmpfs "))
+		return false;
+	*ret = (struct memory_mount){ .device = makedev(major, minor),
+				      .path = line + path_at,
+				      .ro = !strncmp(line + options_at, "ro", 2),
+				      .unlimited = ramfs };
 	line[options_at - 1] = '\0';
-	char *path = line + path_at;
-	unescape(path);
+	unescape(ret->path);
+	return true;
+}
+
+/* One line of mountinfo, seen from this root. */
+static void add_mount(struct memfiles *m, int root, char *line)
+{
+	struct memory_mount mount;
+	/* Of those that are there from the start, the read-only ones are others' files. */
+	if (!parse_mount(line, &mount) || (mount.ro && is_in(&m->known, mount.device)))
+		return;
 	_cleanup_close_ int fd =
-		fd_open(root, path, O_PATH, 0, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+		fd_open(root, mount.path, O_PATH, 0, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
 	struct stat st;
 	struct statvfs v;
-	if (fd < 0 || fstat(fd, &st) < 0 || st.st_dev != makedev(major, minor) ||
-	    fstatvfs(fd, &v) < 0 || !add_to(&m->devices, st.st_dev))
+	if (fd < 0 || fstat(fd, &st) < 0 || st.st_dev != mount.device || fstatvfs(fd, &v) < 0 ||
+	    !add_to(&m->devices, st.st_dev))
 		return; /* another mount lies over it; or it is counted */
 	/* One without a size, or a number of files, does not say what is in it, and needs no limit to be beyond it. */
-	if (!v.f_blocks || !v.f_files)
+	if (mount.unlimited || !v.f_blocks || !v.f_files)
 		count(m, UINT64_MAX);
 	count(m, (uint64_t)(v.f_blocks - v.f_bfree) * v.f_frsize);
 	count(m, (uint64_t)(v.f_files - v.f_ffree) * LIMIT_TMPFS_INODE_BYTES);
@@ -132,53 +159,72 @@ static void add_mounts(struct memfiles *m, int process)
 	_cleanup_free_ char *text = NULL;
 	size_t len;
 	_cleanup_close_ int fd = openat(process, "mountinfo", O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fd_read_file(fd, MOUNTINFO_MAX, &text, &len) < 0)
-		return;
-	for (char *save = NULL, *line = strtok_r(text, "\n", &save); line;
+	int r = fd < 0 ? fd : fd_read_file(fd, MOUNTINFO_MAX, &text, &len);
+	if (r == -EFBIG) /* nobody mounts so much who has nothing to hide */
+		count(m, UINT64_MAX);
+	for (char *save = NULL, *line = r < 0 ? NULL : strtok_r(text, "\n", &save); line;
 	     line = strtok_r(NULL, "\n", &save))
 		add_mount(m, root, line);
 }
 
-/* ---- memfds, and files without a name ---- */
-
-/* The file system that the kernel keeps such a file in; 0 when it makes none. */
-static dev_t device_of(int new_fd)
+void memfiles_begin(struct memfiles *m, int proc_fd)
 {
-	struct stat st;
-	_cleanup_close_ int fd = new_fd;
-	return fd >= 0 && fstat(fd, &st) == 0 ? st.st_dev : 0;
+	_cleanup_free_ char *text = NULL;
+	struct memory_mount mount;
+	size_t len;
+	_cleanup_close_ int fd = openat(proc_fd, "1/mountinfo", O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fd_read_file(fd, MOUNTINFO_MAX, &text, &len) < 0)
+		return;
+	for (char *save = NULL, *line = strtok_r(text, "\n", &save); line;
+	     line = strtok_r(NULL, "\n", &save))
+		if (parse_mount(line, &mount))
+			add_to(&m->known, mount.device);
 }
 
-static bool is_in(void *const *set, uint64_t number)
+/* ---- memfds, and files without a name ---- */
+
+/* The file system that the kernel keeps them in; 0 when there is none. */
+static dev_t device_of_memfds(void)
 {
-	return tfind((const void *)(uintptr_t)number, set, compare);
+	struct stat st;
+	_cleanup_close_ int fd = memfd_create("postern", MFD_CLOEXEC);
+	return fd >= 0 && fstat(fd, &st) == 0 ? st.st_dev : 0;
 }
 
 static void add_open_file(struct memfiles *m, const struct stat *st)
 {
-	bool secret = m->secrets && st->st_dev == m->secrets, memfd = st->st_dev == m->memfds;
-	/* Of a secret one the kernel does not tell how much there is: its length is the most. */
-	uint64_t bytes = secret ? (uint64_t)st->st_size : (uint64_t)st->st_blocks * 512;
-	if (!bytes || (!memfd && !secret &&
-		       (st->st_nlink || !S_ISREG(st->st_mode) || is_in(&m->devices, st->st_dev))))
+	bool memfd = st->st_dev == m->memfds;
+	uint64_t bytes = (uint64_t)st->st_blocks * 512;
+	if (!bytes ||
+	    (!memfd && (st->st_nlink || !S_ISREG(st->st_mode) || is_in(&m->devices, st->st_dev))))
 		return; /* a file system in memory is counted as a whole */
 	if (!add_to(&m->inodes, st->st_ino ^ (uint64_t)st->st_dev << 40))
 		return;
-	if (memfd || secret)
+	if (memfd)
 		count(m, bytes);
 	else
 		m->unnamed += bytes;
 }
 
-/* Of a process or of a thread. */
-static void add_open_files(struct memfiles *m, int process)
+/* Whether one process has kept us too long: whoever has so many descriptors, or tables of them, has them for that. */
+static bool takes_too_long(struct memfiles *m, uint64_t until_ms)
 {
+	if (clock_own_ms() < until_ms)
+		return false;
+	count(m, UINT64_MAX);
+	return true;
+}
+
+/* Of a process or of a thread. */
+static void add_open_files(struct memfiles *m, int process, uint64_t until_ms)
+{
+	unsigned n = 0;
 	DIR *dir = fd_list(process, "fd");
 	if (!dir)
 		return;
 	struct dirent *entry;
 	struct stat st;
-	while ((entry = readdir(dir)))
+	while ((entry = readdir(dir)) && (++n % 1024 || !takes_too_long(m, until_ms)))
 		if (isdigit((unsigned char)entry->d_name[0]) &&
 		    fstatat(dirfd(dir), entry->d_name, &st, 0) == 0)
 			add_open_file(m, &st);
@@ -226,8 +272,9 @@ static bool is_shared(pid_t a, pid_t b, int what)
 static void look_at(struct memfiles *m, int process, pid_t pid)
 {
 	struct stat st;
+	uint64_t until_ms = clock_own_ms() + PROCESS_MS;
 	add_mounts(m, process);
-	add_open_files(m, process);
+	add_open_files(m, process, until_ms);
 	/* Linked by "..", by each of its entries (one for each thread), and by itself. */
 	if (fstatat(process, "task", &st, 0) < 0 || st.st_nlink <= 3)
 		return;
@@ -236,7 +283,7 @@ static void look_at(struct memfiles *m, int process, pid_t pid)
 		return;
 	struct dirent *entry;
 	pid_t last = pid;
-	while ((entry = readdir(dir))) {
+	while ((entry = readdir(dir)) && !takes_too_long(m, until_ms)) {
 		pid_t id = (pid_t)strtol(entry->d_name, NULL, 10);
 		if (id < 1 || id == pid ||
 		    (is_shared(last, id, KCMP_FILES) && is_shared(last, id, KCMP_FS)))
@@ -247,7 +294,7 @@ static void look_at(struct memfiles *m, int process, pid_t pid)
 		if (thread < 0)
 			continue;
 		add_mounts(m, thread);
-		add_open_files(m, thread);
+		add_open_files(m, thread, until_ms);
 	}
 	closedir(dir);
 }
@@ -281,15 +328,13 @@ static bool look_at_processes(struct memfiles *m, int proc_fd, uint64_t until_ms
 
 uint64_t memfiles_look(struct memfiles *m, int proc_fd, unsigned ms)
 {
-	if (!m->memfds) {
-		m->memfds = device_of(memfd_create("postern", MFD_CLOEXEC));
-		m->secrets = device_of((int)syscall(SYS_memfd_secret, O_CLOEXEC));
-	}
+	if (!m->memfds)
+		m->memfds = device_of_memfds();
 	if (look_at_processes(m, proc_fd, clock_monotonic_ms() + ms)) {
 		tdestroy(m->inodes, nothing);
 		tdestroy(m->devices, nothing);
 		*m = (struct memfiles){ .memfds = m->memfds,
-					.secrets = m->secrets,
+					.known = m->known,
 					.last = m->now,
 					.last_unnamed = m->unnamed };
 	}

@@ -4,7 +4,7 @@
  * is delegated to us. Memory is first estimated from each process's anonymous, shared and swapped
  * pages and page tables, which counts twice what processes share; only above the limit are the
  * exact shares read, and memory that is one for several (vfork) told, which costs more. What takes
- * too long to read so is estimated all the same: it must not grow meanwhile. Then come the files in
+ * too much of our own time to read so is estimated all the same: it must not grow meanwhile. Then come the files in
  * memory (memfiles.c). What is mapped of those is in both sums: the greater one counts, so that
  * nothing honest is ever counted twice.
  */
@@ -23,7 +23,8 @@
 
 #define PROC_FILE_MAX 16384 /* a status with LIMIT_JAIL_GROUPS groups has less */
 #define FILES_MS      100   /* that a look at the files in memory may take */
-#define EXACT_MS      100   /* that a look at the exact shares may take */
+#define EXACT_MS      400   /* of processor time, that a look at the exact shares may take */
+#define BLIND_MAX     5	    /* looks in a row that fail: whoever hides is taken for the worst */
 
 static int read_at(int dir, const char *pid, const char *name, char **ret)
 {
@@ -45,7 +46,8 @@ struct usage {
 	uint64_t own;	 /* bytes of memory that is no file's, page tables too */
 	uint64_t shared; /* bytes of files in memory, and of anonymous memory that is shared */
 	uint64_t tasks;
-	bool hidden; /* there is a process whose figures could not be read */
+	bool hidden; /* there is a process whose figures were too long to be read … */
+	bool blind;  /* … or could not be read, though it is there */
 	/* exact: */
 	void *seen; /* the processes whose memory is counted */
 	uint64_t until_ms;
@@ -95,7 +97,8 @@ static int compare_memory(const void *a, const void *b)
 static bool is_first(void **seen, const char *id)
 {
 	const void *key = (const void *)(intptr_t)strtol(id, NULL, 10);
-	return !tfind(key, seen, compare_memory) && tsearch(key, seen, compare_memory);
+	return !tfind(key, seen, compare_memory) &&
+	       (tsearch(key, seen, compare_memory) || true); /* without memory, it counts twice */
 }
 
 static void add_process(int proc_fd, const char *pid, bool exact, struct usage *u)
@@ -104,7 +107,8 @@ static void add_process(int proc_fd, const char *pid, bool exact, struct usage *
 	_cleanup_free_ char *text = NULL;
 	int r = read_status(proc_fd, pid, id, &text);
 	if (r < 0) {
-		u->hidden |= r == -EFBIG; /* else it ended meanwhile */
+		u->hidden |= r == -EFBIG;
+		u->blind |= r != -ENOENT && r != -ESRCH; /* it ended meanwhile */
 		return;
 	}
 	u->tasks += value_of(text, "\nThreads:");
@@ -112,10 +116,10 @@ static void add_process(int proc_fd, const char *pid, bool exact, struct usage *
 		return;
 	uint64_t tables = value_of(text, "\nVmPTE:"), shared = value_of(text, "\nRssShmem:");
 	uint64_t own = value_of(text, "\nRssAnon:") + value_of(text, "\nVmSwap:");
-	if (exact && clock_monotonic_ms() < u->until_ms) {
+	if (exact && !is_first(&u->seen, id))
+		return;
+	if (exact && clock_own_ms() < u->until_ms) {
 		_cleanup_free_ char *shares = NULL;
-		if (!is_first(&u->seen, id))
-			return;
 		if (read_at(proc_fd, id, "smaps_rollup", &shares) == 0) {
 			shared = value_of(shares, "\nPss_Shmem:");
 			own = value_of(shares, "\nPss_Anon:") + value_of(shares, "\nSwapPss:");
@@ -132,7 +136,7 @@ static void nothing(void *key)
 
 static int add_up(int proc_fd, bool exact, struct usage *ret)
 {
-	struct usage u = { .until_ms = clock_monotonic_ms() + EXACT_MS };
+	struct usage u = { .until_ms = clock_own_ms() + EXACT_MS };
 	DIR *dir = fd_list(proc_fd, ".");
 	if (!dir)
 		return -errno;
@@ -153,12 +157,21 @@ static bool is_more(const struct usage *u, uint64_t files, uint64_t limit)
 	return u->hidden || shared > limit || u->own > limit - shared;
 }
 
+static struct memfiles files;
+
+void watchdog_begin(int proc_fd)
+{
+	memfiles_begin(&files, proc_fd);
+}
+
 enum jail_reason watchdog_check(int proc_fd, const struct jail_watchdog *limits)
 {
-	static struct memfiles files;
-	struct usage u;
-	if (add_up(proc_fd, false, &u) < 0)
-		return JAIL_ENDED;
+	static unsigned blind;
+	struct usage u = { 0 };
+	u.blind |= add_up(proc_fd, false, &u) < 0;
+	blind = u.blind ? blind + 1 : 0;
+	if (blind == BLIND_MAX)
+		return limits->memory ? JAIL_MEMORY : JAIL_PROCESSES;
 	if (limits->processes && u.tasks > limits->processes)
 		return JAIL_PROCESSES;
 	if (!limits->memory && !limits->unnamed)

@@ -156,6 +156,8 @@ static bool query_is(unsigned k, struct span query)
 static bool by_rows(const struct policy_request *r)
 {
 	bool allowed = false;
+	if (r->host.len > 255) /* no name is so long (RFC 1035 2.3.4) */
+		return false;
 	for (unsigned i = 0; i < ELEMENTS(endpoints); i++) {
 		if (!host_is(endpoints[i].host, r->host) || endpoints[i].port != r->port)
 			continue;
