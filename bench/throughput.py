@@ -105,8 +105,8 @@ def report(rounds, connections, best, figures, ratios):
     peer.table(f"GET /jobs/ID, {connections} connections, {len(rounds['postern'])} rounds of 1 s",
                ["server", "req/s", "p99 us", "CPU us/req", "postern's rate over it", "postern's rate per CPU time over it"], rows)
     what = f"GET /jobs/ID, {connections} connections"
-    for other, goal in (("go", 3), (best, 0.8), ("floor", None)):
-        label = {"go": "Go net/http", "floor": "the kernel alone"}.get(other, f"bare {other}")
+    for other, goal in (("go", 3), ("python", None), (best, 0.8), ("floor", None)):
+        label = {"go": "Go net/http", "python": "Python http.server", "floor": "the kernel alone"}.get(other, f"bare {other}")
         ratios.append(peer.ratio(f"{what}: requests/s", label, peer.paired(rounds, "postern", other, "rps"), goal))
         ratios.append(peer.ratio(f"{what}: requests per CPU time", label, peer.paired(rounds, other, "postern", "cpu_us"), steady=True))
         ratios.append(peer.ratio(f"{what}: p99", label, peer.paired(rounds, "postern", other, "p99_us")))

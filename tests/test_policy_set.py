@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """`postern policy set`: another policy handed to a running `postern sandbox` or `postern run`, and by whom. As root and as an ordinary
 user; how the policy then changes is in test_sandbox_policy.py."""
+import os
 import re
+import signal
 import struct
+import threading
 from pathlib import Path
 
 import pytest
@@ -87,6 +90,33 @@ def test_a_policy_out_of_a_pipe(one):
     one.decides_by("/two")
     done = one.sandbox.user.run(["bash", "-c", '"$@" --policy <(cat "$0") -- echo started', one.file, one.sandbox.postern, "sandbox"])
     assert (done.returncode, done.stdout) == (0, "started\n"), done
+
+
+def test_a_pipe_is_not_read_again(sandbox, user, workdir):  # noqa: F811 pylint: disable=redefined-outer-name
+    """By SIGHUP: nobody is waited for who might write to it."""
+    pipe = user.folder(workdir, "pipe") / "policy"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_text(sandbox.policy.read_text()))
+    writer.start()
+    sandbox.policy = pipe
+    running = Running(sandbox)
+    writer.join()
+    running.process.send_signal(signal.SIGHUP)
+    while not (line := running.process.stderr.readline()).startswith("postern sandbox: "):
+        assert line, "it has ended"
+    assert "is no file that can be read again" in line and running.get("/one") == 200
+    running.end()
+
+
+def test_a_file_that_the_sandbox_can_write_by_another_name(sandbox, user, workdir):  # noqa: F811 pylint: disable=redefined-outer-name
+    folder = user.folder(workdir, "dir")
+    sandbox.options += ["--dir", folder]
+    one = Set(sandbox, folder)  # pylint: disable=redefined-outer-name
+    one.file.write_text(TWO)
+    done = user.run(["bash", "-c", '"$@" 3<"$0"', one.file, sandbox.postern, "policy", "set", "--sandbox", one.name, "/dev/fd/3"])
+    assert done.returncode == 1 and "the sandbox can write to it" in done.stderr
+    one.decides_by("/one")
+    one.running.end()
 
 
 @pytest.mark.parametrize("policy, code, said", [

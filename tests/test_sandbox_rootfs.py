@@ -150,10 +150,13 @@ def test_a_copy_is_given_up_when_told_to_end(sandbox, root):
 
 @pytest.mark.parametrize("requirement, code", [("best_effort", 0), ("hard_requirement", 3)])
 def test_a_path_that_it_does_not_have(sandbox, root, requirement, code):
+    (root / "opt/data").mkdir()
     before = look(root)
-    policy(sandbox, "", "/opt/absent", f"landlock: {{ compatibility: {requirement} }}\n")
-    done = sandbox.script("test ! -e /opt/absent")
-    assert done.returncode == code and ("policy.yaml:5:" in done.stderr) == (code == 3), done
+    policy(sandbox, "/opt/data/absent", "/opt/data", f"landlock: {{ compatibility: {requirement} }}\n")
+    done = sandbox.script("test ! -e /opt/data/absent")
+    assert done.returncode == code and ("policy.yaml:4:" in done.stderr) == (code == 3), done
+    policy(sandbox, "", "/opt/new")
+    assert sandbox.output("echo x >/opt/new/x; cat /opt/new/x") == "x\n"
     assert look(root) == before
 
 

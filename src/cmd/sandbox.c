@@ -341,7 +341,7 @@ static void tell(const struct terminal *t, const char *format, ...)
 	vsnprintf(line, sizeof(line), format, arguments);
 	va_end(arguments);
 	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
-	if (poll(&p, 1, 0) == 1 && p.revents & POLLOUT)
+	if (poll(&p, 1, 0) == 1 && p.revents == POLLOUT)
 		dprintf(STDERR_FILENO, "postern sandbox: %s%s", line, t->raw ? "\r\n" : "\n");
 }
 
@@ -480,6 +480,7 @@ static int run(struct arguments *a)
 	struct error e = { 0 };
 	char text[600];
 	_cleanup_policy_ struct policy *policy = NULL;
+	signal(SIGPIPE, SIG_IGN); /* who stops reading what we say ends nothing */
 	_cleanup_close_ int signals = watch_signals();
 	_cleanup_close_ int explanation = a->explain ? memfd_create("denials", MFD_CLOEXEC) : -1;
 	a->options.explanation = explanation;

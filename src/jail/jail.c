@@ -377,7 +377,7 @@ static int make_group(const struct jail_spec *spec, pid_t builder, struct jail *
 /* A caller that blocks signals attends to them later; this may take long enough (a root is copied) to give up for one. */
 static bool is_told_to_end(void)
 {
-	static const int ends[] = { SIGINT, SIGTERM, SIGQUIT, SIGHUP };
+	static const int ends[] = { SIGINT, SIGTERM, SIGQUIT };
 	sigset_t waiting;
 	sigpending(&waiting);
 	for (size_t i = 0; i < ELEMENTS(ends); i++)
@@ -395,6 +395,15 @@ static int await_or_give_up(int channel, enum note_kind kind, struct note *ret, 
 			return error_set(e, EINTR, "interrupted before the jail was made");
 	while (poll(&p, 1, LOOK_MS) == 0);
 	return note_await(channel, kind, ret, NULL, NULL, e);
+}
+
+/* Given up: a PID 1 of which we have not heard yet is our child all the same. The builder has ended, so that nothing more comes of it. */
+static void hear_of_child(int channel, struct jail *j)
+{
+	struct note note;
+	while (!j->pid && recv(channel, &note, sizeof(note), MSG_DONTWAIT) == sizeof(note))
+		if (note.kind == NOTE_CLONED)
+			j->pid = note.pid;
 }
 
 /* Lead the two processes through the set-up. */
@@ -465,6 +474,8 @@ int jail_start(const struct jail_spec *spec, int (*pid1)(void *arg), void *arg, 
 		kill(builder, SIGKILL);
 	while (waitpid(builder, NULL, 0) < 0 && errno == EINTR)
 		;
+	if (r < 0)
+		hear_of_child(ours, &j);
 	if (r == 0 && (r = note_send(ours, NOTE_GO, 0, NULL, NULL, 0)) < 0)
 		error_set(e, -r, "a jail's PID 1 is gone");
 	if (r < 0) {

@@ -346,6 +346,8 @@ static int begin_agent(struct run *run)
 	};
 	record_begin(&run->record, "sandbox", run->h->policy);
 	int r = log < 0 || log_json < 0 ? -e.code : agent_start(&options, &run->agent, &e);
+	if (r == -EINTR) /* it waits to be read, and to be named */
+		return fail_event(run, watch_wait(&run->watch, -1, run->deadline_ms));
 	if (r < 0)
 		return fail_step(run,
 				 e.line		    ? RUN_CONFIG

@@ -246,6 +246,19 @@ static int hand_over(int fd, const char *file, int policy, uint64_t *ret_number,
 			f[3].text);
 }
 
+/* Where a file is, for the sandbox to look at: absolute; or, of a pipe that was given as /dev/fd/N, its name as the kernel has it,
+ * which has no slash. */
+static int place_of(const char *file, char ret[PATH_MAX])
+{
+	if (strncmp(file, "/dev/fd/", 8) != 0 && strncmp(file, "/proc/self/fd/", 14) != 0)
+		return absolute_path(file, ret);
+	ssize_t n = readlink(file, ret, PATH_MAX - 1);
+	if (n < 0)
+		return -errno;
+	ret[n] = '\0';
+	return 0;
+}
+
 int sandbox_set_policy(const char *name, const struct policy *policy,
 		       char ret_name[SANDBOX_NAME_SIZE], uint64_t *ret_number, struct error *e)
 {
@@ -253,7 +266,7 @@ int sandbox_set_policy(const char *name, const struct policy *policy,
 	const char *file = policy_file(policy);
 	size_t n;
 	const char *text = policy_text(policy, &n);
-	int r = absolute_path(file, absolute);
+	int r = place_of(file, absolute);
 	_cleanup_close_ int sealed = r < 0 ? r : fd_sealed("policy", text, n);
 	if (sealed < 0) {
 		error_set(e, -sealed, "cannot hand it over: %s", strerror(-sealed));

@@ -159,6 +159,18 @@ static int leave_out(const struct policy *p, const struct policy_path *path, int
 	return refuse(p, path, -r, why, e);
 }
 
+/* What is to be written and is not there is made, as OpenShell makes it: here in memory. */
+static int add_new_folder(struct sandbox_plan *plan, const struct policy_path *path,
+			  struct error *e)
+{
+	return add_mount(plan,
+			 (struct jail_mount){ .kind = JAIL_TMPFS,
+					      .target = path->path,
+					      .mode = 0777,
+					      .size = LIMIT_SANDBOX_TMP_BYTES },
+			 e);
+}
+
 /* The mount of the host's that a path inside lies in most closely. */
 static const struct jail_mount *mount_around(const struct sandbox_plan *plan, const char *path)
 {
@@ -190,6 +202,8 @@ static int add_host_path(struct sandbox_plan *plan, const struct policy *p,
 			 real);
 		return refuse(p, path, EPERM, why, e);
 	}
+	if (r == -ENOENT && write)
+		return add_new_folder(plan, path, e);
 	if (r < 0)
 		return leave_out(p, path, r, e);
 	char *source = strdup(real);
@@ -226,13 +240,16 @@ static int add_in_workdir(struct sandbox_plan *plan, const struct policy *p,
 
 /* Whether the root's folder has it, as a folder that can be copied: nothing there leads elsewhere. */
 static int look_into_rootfs(const struct sandbox_plan *plan, const struct policy *p,
-			    const struct policy_path *path, bool *ret_has, struct error *e)
+			    const struct policy_path *path, bool write, bool *ret_has,
+			    struct error *e)
 {
 	struct stat st;
 	_cleanup_close_ int fd = fd_open(plan->rootfs, path->path + 1, O_PATH, 0,
 					 RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
 	int r = fd < 0 ? fd : fstat(fd, &st) < 0 ? -errno : 0;
 	*ret_has = r == 0;
+	if (r == -ENOENT && write)
+		return 0;
 	if (r == -ENOENT || r == -ENOTDIR)
 		return leave_out(p, path, r, e);
 	if (r == -ELOOP)
@@ -269,7 +286,9 @@ static int add_in_rootfs(struct sandbox_plan *plan, const struct policy *p,
 	if (write && is_below(path->path, "/etc"))
 		return refuse(p, path, EINVAL,
 			      "files in it are the sandbox's own; it can only be read_only", e);
-	int r = look_into_rootfs(plan, p, path, &has, e);
+	int r = look_into_rootfs(plan, p, path, write, &has, e);
+	if (r == 0 && !has && write)
+		return add_new_folder(plan, path, e);
 	if (r < 0 || !has)
 		return r;
 	m = (struct jail_mount){ .kind = JAIL_COPY,

@@ -468,12 +468,10 @@ static int change_policy(struct sandbox *s, struct policy *new, bool *ret_broken
 	return r;
 }
 
-/* What the sandbox makes of a policy is none. A pipe of the caller's has no place. */
+/* What the sandbox makes of a policy is none. */
 static int check_place(const struct sandbox *s, const char *file, struct error *e)
 {
 	char absolute[PATH_MAX];
-	if (!strncmp(file, "/dev/fd/", 8))
-		return 0;
 	int r = absolute_path(file, absolute);
 	if (r == 0)
 		r = writable_excludes(&s->plan.writable, absolute);
@@ -487,11 +485,24 @@ static int check_place(const struct sandbox *s, const char *file, struct error *
 	return error_in_file(e, file);
 }
 
+/* A pipe has been read, and would have us wait. */
+static int check_again(const char *file, struct error *e)
+{
+	struct stat st;
+	if (stat(file, &st) < 0 || S_ISREG(st.st_mode))
+		return 0; /* whoever reads it says what is wrong */
+	error_set(e, EINVAL,
+		  "is no file that can be read again; `postern policy set` hands one over");
+	return error_in_file(e, file);
+}
+
 int sandbox_reload(struct sandbox *s, const char *file, bool *ret_broken, struct error *e)
 {
 	struct policy *policy;
 	*ret_broken = false;
-	int r = check_place(s, file, e);
+	int r = check_again(file, e);
+	if (r == 0)
+		r = check_place(s, file, e);
 	if (r == 0)
 		r = policy_load_file(file, &policy, e);
 	return r < 0 ? r : change_policy(s, policy, ret_broken, e);
@@ -514,7 +525,8 @@ void sandbox_control(struct sandbox *s, char *said, size_t size)
 	*said = '\0';
 	if (!control_take(&s->control, file, &fd))
 		return;
-	int r = check_place(s, file, &e);
+	/* One without a place is a pipe of the caller's. */
+	int r = *file == '/' ? check_place(s, file, &e) : 0;
 	if (r == 0 && (r = fd_read_file(fd, YAML_FILE_MAX, &text, &n)) < 0)
 		error_set(&e, -r, "cannot read it: %s", strerror(-r));
 	if (r == 0 && (r = policy_load(text, n, file, &policy, &e)) == 0)
