@@ -498,7 +498,7 @@ static int check_again(const char *file, struct error *e)
 
 int sandbox_reload(struct sandbox *s, const char *file, bool *ret_broken, struct error *e)
 {
-	struct policy *policy;
+	struct policy *policy = NULL;
 	*ret_broken = false;
 	int r = check_again(file, e);
 	if (r == 0)
