@@ -7,8 +7,9 @@ import time
 
 import pytest
 
+from channel import enumeration
 from conftest import wait_for
-from keeper_driver import SETTINGS, STATES, Keeper, enumeration
+from keeper_driver import SETTINGS, STATES, Keeper
 from limits import LIMITS
 
 PROBLEMS = {name: number for number, name in enumerate(enumeration("src/api/problem.h", "problem"))}

@@ -3,6 +3,7 @@
  * The canonical form of a path, exactly as OpenShell's proxy makes it (recorded in the conformance
  * cases that path_test.c replays): a policy written for one means the same to the other.
  */
+#include "base/limit.h"
 #include "http/byte.h"
 #include "http/target.h"
 #include <errno.h>
@@ -141,13 +142,11 @@ static int refused(enum http_refusal why, enum http_refusal *ret_why)
 	return -EBADMSG;
 }
 
-int http_path_canonical(struct span path, unsigned flags, char *out, size_t size, size_t *ret_len,
-			enum http_refusal *ret_why)
+static int build(struct span path, unsigned flags, char *out, size_t size, size_t *ret_len,
+		 enum http_refusal *ret_why)
 {
 	struct builder b = { .out = out, .size = size ? size - 1 : 0 };
 
-	if (path.len > HTTP_PATH_RAW_MAX)
-		return refused(HTTP_REFUSED_TARGET_PATH_LONG, ret_why);
 	if (path.len > 0 && path.data[0] != '/')
 		return refused(HTTP_REFUSED_TARGET_FORM, ret_why);
 	put(&b, '/');
@@ -165,6 +164,23 @@ int http_path_canonical(struct span path, unsigned flags, char *out, size_t size
 	out[b.len] = '\0';
 	*ret_len = b.len;
 	return 0;
+}
+
+int http_path_canonical(struct span path, unsigned flags, char *out, size_t size, size_t *ret_len,
+			enum http_refusal *ret_why)
+{
+	if (path.len > HTTP_PATH_RAW_MAX)
+		return refused(HTTP_REFUSED_TARGET_PATH_LONG, ret_why);
+	return build(path, flags, out, size, ret_len, ret_why);
+}
+
+bool http_path_is_canonical(struct span path, unsigned flags)
+{
+	char out[LIMIT_HTTP_TARGET_BYTES + 1];
+	enum http_refusal why;
+	size_t n;
+	return build(path, flags, out, sizeof(out), &n, &why) == 0 &&
+	       span_equal((struct span){ out, n }, path);
 }
 
 int http_percent_decode(struct span s, char *out, size_t size, size_t *ret_len)

@@ -77,7 +77,8 @@ enum http_path_flags {
  * HTTP_PATH_CANONICAL_SIZE; -ENOBUFS when it does not do. 0, or -EBADMSG with *ret_why. */
 int http_path_canonical(struct span path, unsigned flags, char *out, size_t size, size_t *ret_len,
 			enum http_refusal *ret_why);
-
+/* Whether it is what that makes of it; of any length that a target may have. */
+bool http_path_is_canonical(struct span path, unsigned flags);
 /* Decode every percent-encoding into out, NUL-terminated; out may be s.data itself. -EILSEQ for a
  * bad encoding or %00, -ENOBUFS when it does not fit in size with its NUL. */
 int http_percent_decode(struct span s, char *out, size_t size, size_t *ret_len);

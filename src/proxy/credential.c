@@ -462,7 +462,10 @@ static int fill(struct filling *f, struct span head, struct span body)
 	int r = http_request_parse(&scan, head.data, head.len, &rules, &h);
 	if (r < 0 || h.length != head.len ||
 	    http_target_parse(h.target, h.method_id, &target, &why) < 0 ||
-	    target.form == HTTP_TARGET_ABSOLUTE || (body.len && h.body != HTTP_BODY_LENGTH))
+	    target.form == HTTP_TARGET_ABSOLUTE ||
+	    (target.path.len &&
+	     !http_path_is_canonical(target.path, HTTP_PATH_ALLOW_ENCODED_SLASH)) ||
+	    (body.len && h.body != HTTP_BODY_LENGTH))
 		return -EBADMSG;
 	f->path = target.path.len ? target.path : SPAN("/");
 	struct filling filled = *f;
