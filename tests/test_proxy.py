@@ -326,6 +326,29 @@ def test_a_reader_that_stops_costs_little_memory(sandbox, upstream):
 
 
 @pytest.mark.once
+def test_a_gigabyte_up_costs_no_memory(sandbox, upstream):
+    got = []
+
+    def swallow(connection):
+        buffer, total = bytearray(MEBI), 0
+        while b"\r\n\r\n" not in (head := connection.recv(65536, socket.MSG_PEEK)):
+            pass
+        connection.recv(head.index(b"\r\n\r\n") + 4)
+        while total < 1024 * MEBI and (n := connection.recv_into(buffer)):
+            total += n
+        got.append((total, memory_kib("postern-proxy")))
+        connection.sendall(b"HTTP/1.1 200 OK\r\n" + length(b"thanks"))
+    upstream._serve = swallow
+    code = (
+        'p = Peer(); p.send("POST " + BASE + "/ HTTP/1.1\\r\\nContent-Length: %d\\r\\n\\r\\n" % (1 << 30)); piece = bytes(1 << 20)\n'
+        'for _ in range(1024): p.s.sendall(piece)\n'
+        'say(p.answer()[2])'
+    )
+    assert sandbox.python(code) == "thanks"
+    assert got[0][0] == 1 << 30 and got[0][1] < 30_000
+
+
+@pytest.mark.once
 def test_many_readers_that_stop_cost_what_is_said(sandbox, upstream):
     """LIMIT_RELAY_BUFFER_BYTES in each direction of each connection: here one direction of many."""
     many, stop = 150, threading.Event()

@@ -357,9 +357,9 @@ def start_and_wait(sandbox, script, **kwargs):
     return process
 
 
-@pytest.mark.parametrize("sent, code", [(signal.SIGTERM, 7), (signal.SIGINT, 8), (signal.SIGQUIT, 9), (signal.SIGUSR1, 10)])
+@pytest.mark.parametrize("sent, code", [(signal.SIGTERM, 7), (signal.SIGINT, 8), (signal.SIGQUIT, 9), (signal.SIGUSR1, 10), (signal.SIGUSR2, 11), (signal.SIGCONT, 12)])
 def test_signals_pass(sandbox, sent, code, leak_check):
-    traps = "trap 'exit 7' TERM; trap 'exit 8' INT; trap 'exit 9' QUIT; trap 'exit 10' USR1;"
+    traps = "trap 'exit 7' TERM; trap 'exit 8' INT; trap 'exit 9' QUIT; trap 'exit 10' USR1; trap 'exit 11' USR2; trap 'exit 12' CONT;"
     process = start_and_wait(sandbox, traps + "echo ready; while :; do sleep 0.05; done")
     process.send_signal(sent)
     assert process.wait(10) == code
@@ -371,6 +371,12 @@ def test_a_signal_that_is_not_handled_ends_the_command(sandbox, leak_check):
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 128 + signal.SIGTERM
     process.stdout.close()
+
+
+def test_whoever_is_left_alone_is_reaped(sandbox):
+    """By PID 1, while the command goes on."""
+    script = 'for i in 1 2 3 4 5; do (sleep 0.2 & sleep 0.1 & exit 0); done; sleep 1; for p in /proc/[0-9]*; do read -r _ _ state _ <$p/stat; echo $state; done | grep -c Z; true'
+    assert sandbox.output(script) == "0\n"
 
 
 def test_background_processes_end_with_the_command(sandbox, leak_check):

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -274,8 +275,26 @@ def check_confined(front):
         assert f"{rights}:\t0000000000000000" in status
     assert "NoNewPrivs:\t1" in status and "Seccomp:\t2" in status and "Seccomp_filters:\t1" in status
     assert os.listdir(f"/proc/{front}/root/") == []
+    limits = open(f"/proc/{front}/limits", encoding="ascii").read()
+    assert re.search(rf"^Max file size +{LIMITS['LIMIT_UPLOAD_BYTES']} ", limits, re.M), limits
     for kind in ("net", "user", "ipc", "mnt"):
         assert os.readlink(f"/proc/{front}/ns/{kind}") != os.readlink(f"/proc/self/ns/{kind}")
+
+
+@pytest.mark.parametrize("how", ["", "-H 'Transfer-Encoding: chunked'"], ids=["length", "chunks"])
+def test_an_upload_is_never_in_memory(server, tmp_path, how):
+    context = tmp_path / "context"
+    with context.open("wb") as f:
+        f.truncate(300 << 20)
+    front = child(server.process.pid, "postern-front")
+
+    def most():
+        return int(re.search(r"VmHWM:\s+(\d+)", open(f"/proc/{front}/status", encoding="ascii").read())[1])
+    before = most()
+    done = subprocess.run(["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "-H", f"Authorization: Bearer {TOKEN}", "-H", "Expect:", "-H", "Prefer: wait=0",
+                           *shlex.split(how), "-T", context, "-X", "POST", f"{server.url}/build"], capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout == "202", done
+    assert most() - before < 4096  # KiB
 
 
 def test_front_holds_only_what_it_needs(server):

@@ -38,11 +38,39 @@ static struct policy_request request(const char *host, const char *method, const
 	};
 }
 
+/* The linker has all calls of malloc() and its like come by here (--wrap). */
+static unsigned allocations;
+void *__real_malloc(size_t n);
+void *__wrap_malloc(size_t n);
+void *__wrap_malloc(size_t n)
+{
+	allocations++;
+	return __real_malloc(n);
+}
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size)
+{
+	allocations++;
+	return __real_calloc(n, size);
+}
+void *__real_realloc(void *p, size_t n);
+void *__wrap_realloc(void *p, size_t n);
+void *__wrap_realloc(void *p, size_t n)
+{
+	allocations++;
+	return __real_realloc(p, n);
+}
+
+/* No decision allocates. */
 static struct policy_decision ask(const struct policy *p, const struct policy_request *r)
 {
 	struct policy_decision d;
 	memset(&d, 0xff, sizeof(d));
+	assert_true(allocations); /* by whoever loaded the policy: they are counted */
+	unsigned before = allocations;
 	policy_decide(p, r, &d);
+	assert_int_equal(allocations, before);
 	return d;
 }
 

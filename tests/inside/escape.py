@@ -239,6 +239,9 @@ def sockets():
         if ":" not in address:
             attempt(f"ICMP to {address}", datagram, address, 0, socket.AF_INET, socket.SOCK_DGRAM, 1)
             attempt(f"raw ICMP to {address}", datagram, address, 0, socket.AF_INET, socket.SOCK_RAW, 1)
+        else:
+            attempt(f"ICMP to {address}", datagram, address, 0, socket.AF_INET6, socket.SOCK_DGRAM, 58)
+            attempt(f"raw ICMP to {address}", datagram, address, 0, socket.AF_INET6, socket.SOCK_RAW, 58)
     for address in ("255.255.255.255", "10.200.0.255", "224.0.0.1"):
         attempt(f"broadcast to {address}", broadcast, address)
     attempt("name", socket.getaddrinfo, "example.com", 80)
