@@ -171,9 +171,10 @@ def test_what_the_sandbox_has_in_a_folder_that_is_written(sandbox, root, user):
 def test_what_cannot_be_written(sandbox, root, user):
     (root / "opt/file").write_text("x")
     (root / "opt/link").symlink_to("/etc")
+    (root / "var/run").symlink_to("/run")
     give(user, root)
     for listed, says in {"/etc": "can only be read_only", "/etc/x": "can only be read_only", "/opt/file": "list its folder", "/opt/link": "list where it leads",
-                         "/opt/link/x": "list where it leads", "/bin/x": "list where it leads"}.items():
+                         "/opt/link/x": "list where it leads", "/bin/x": "list where it leads", "/var/run": "list where it leads"}.items():
         policy(sandbox, "", listed)
         refused(sandbox, 3, f"{listed}: ", says, "policy.yaml:5:")
 

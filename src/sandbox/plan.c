@@ -238,6 +238,9 @@ static int add_in_workdir(struct sandbox_plan *plan, const struct policy *p,
 	return add_host_path(plan, p, path, from, false, writable, e);
 }
 
+static const char symlink_on_the_way[] =
+	"a symlink of the root's is on the way; list where it leads";
+
 /* Whether the root's folder has it, as a folder that can be copied: nothing there leads elsewhere. */
 static int look_into_rootfs(const struct sandbox_plan *plan, const struct policy *p,
 			    const struct policy_path *path, bool write, bool *ret_has,
@@ -253,8 +256,7 @@ static int look_into_rootfs(const struct sandbox_plan *plan, const struct policy
 	if (r == -ENOENT || r == -ENOTDIR)
 		return leave_out(p, path, r, e);
 	if (r == -ELOOP)
-		return refuse(p, path, ELOOP,
-			      "a symlink of the root's is on the way; list where it leads", e);
+		return refuse(p, path, ELOOP, symlink_on_the_way, e);
 	if (r == -EXDEV)
 		return refuse(p, path, EXDEV,
 			      "something is mounted there, which is no part of the root", e);
@@ -281,8 +283,12 @@ static int add_in_rootfs(struct sandbox_plan *plan, const struct policy *p,
 	if (in_list(path->path, always, ELEMENTS(always)) ||
 	    (!write && (runtime || !around || around->flags & JAIL_RO)))
 		return 0;
-	if (runtime)
-		return add_mount(plan, m, e);
+	if (runtime) {
+		_cleanup_close_ int fd = fd_open(plan->rootfs, path->path + 1, O_PATH, 0,
+						 RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+		return fd == -ELOOP ? refuse(p, path, ELOOP, symlink_on_the_way, e)
+				    : add_mount(plan, m, e);
+	}
 	if (write && is_below(path->path, "/etc"))
 		return refuse(p, path, EINVAL,
 			      "files in it are the sandbox's own; it can only be read_only", e);
