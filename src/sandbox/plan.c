@@ -283,11 +283,13 @@ static int add_in_rootfs(struct sandbox_plan *plan, const struct policy *p,
 	if (in_list(path->path, always, ELEMENTS(always)) ||
 	    (!write && (runtime || !around || around->flags & JAIL_RO)))
 		return 0;
-	if (runtime) {
-		_cleanup_close_ int fd = fd_open(plan->rootfs, path->path + 1, O_PATH, 0,
-						 RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
-		return fd == -ELOOP ? refuse(p, path, ELOOP, symlink_on_the_way, e)
-				    : add_mount(plan, m, e);
+	if (runtime) { /* it covers what is there, but no symlink */
+		struct stat st;
+		_cleanup_close_ int fd = fd_open(plan->rootfs, path->path + 1, O_PATH | O_NOFOLLOW,
+						 0, RESOLVE_BENEATH);
+		return fd >= 0 && fstat(fd, &st) == 0 && S_ISLNK(st.st_mode)
+			       ? refuse(p, path, ELOOP, symlink_on_the_way, e)
+			       : add_mount(plan, m, e);
 	}
 	if (write && is_below(path->path, "/etc"))
 		return refuse(p, path, EINVAL,
