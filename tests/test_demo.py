@@ -191,6 +191,7 @@ def test_refusals(demo):
     assert server["status"] == 401 and server["hint"]
 
 
+@pytest.mark.once
 def test_the_real_token_is_nowhere(demo):
     token = demo.observer.token
     assert token, "the token of the run was not found in the runner's memory, so nothing can be said about it"

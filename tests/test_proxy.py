@@ -407,7 +407,7 @@ def test_heads_that_nobody_reads_are_not_piled_up(sandbox, upstream):
     process = sandbox.user.popen(sandbox.command(PYTHON, "-c", CLIENT + code), stdin=-1, stdout=-1, text=True)
     try:
         assert process.stdout.readline() == '"full"\n'
-        assert memory_kib("postern-proxy") < 30_000
+        assert memory_kib("postern-proxy") < 60_000  # with sanitizers; it would be hundreds of MiB
         process.stdin.write("\n")
         process.stdin.flush()
         assert process.stdout.readline() == "true\n"
