@@ -281,6 +281,7 @@ def check_confined(front):
         assert os.readlink(f"/proc/{front}/ns/{kind}") != os.readlink(f"/proc/self/ns/{kind}")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("how", ["", "-H 'Transfer-Encoding: chunked'"], ids=["length", "chunks"])
 def test_an_upload_is_never_in_memory(server, tmp_path, how):
     context = tmp_path / "context"
