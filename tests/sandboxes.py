@@ -7,6 +7,8 @@ import sys
 import threading
 from pathlib import Path
 
+import pytest
+
 PYTHON = str(Path("/usr/bin/python3").resolve())
 
 # A policy's beginning: what any of these tests needs of the file system.
@@ -54,6 +56,17 @@ class Sandbox:
         assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
         values = [json.loads(line) for line in done.stdout.splitlines()]
         return values[0] if len(values) == 1 else values
+
+
+def sandbox_with(policy, *ports):
+    """A fixture: a sandbox of this policy, in which these ports of host.openshell.internal are the upstream."""
+    @pytest.fixture
+    def sandbox(postern, user, workdir, upstream, leak_check):
+        made = Sandbox(postern, user, workdir)
+        made.write_policy(policy)
+        made.reach(upstream.port, *ports)
+        return made
+    return sandbox
 
 
 CLIENT = '''

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from conftest import descendants, wait_for
-from sandboxes import CLIENT, FILES, PYTHON, Sandbox, Upstream
+from sandboxes import CLIENT, FILES, PYTHON, Upstream, sandbox_with
 
 MEBI = 1024 * 1024
 
@@ -31,12 +31,7 @@ network_policies:
 """
 
 
-@pytest.fixture
-def sandbox(postern, user, workdir, upstream, leak_check):
-    made = Sandbox(postern, user, workdir)
-    made.write_policy(POLICY)
-    made.reach(upstream.port, 9090, 9091)
-    return made
+sandbox = sandbox_with(POLICY, 9090, 9091)
 
 
 def length(body):

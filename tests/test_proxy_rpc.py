@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from sandboxes import FILES, PYTHON, Sandbox
+from sandboxes import FILES, PYTHON, sandbox_with
 
 # 9090: generic calls of two methods, 64 bytes of each; 9091: mcp with two tools; 9092: mcp, as long as can be.
 POLICY = FILES + f"""\
@@ -43,12 +43,7 @@ def error(answer): return [answer[0], json.loads(answer[2])["error"], json.loads
 """
 
 
-@pytest.fixture
-def sandbox(postern, user, workdir, upstream, leak_check):
-    made = Sandbox(postern, user, workdir)
-    made.write_policy(POLICY)
-    made.reach(upstream.port, 9090, 9091, 9092)
-    return made
+sandbox = sandbox_with(POLICY, 9090, 9091, 9092)
 
 
 def test_a_call_reaches_the_server_as_it_came(sandbox, upstream):

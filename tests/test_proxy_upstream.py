@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from limits import LIMITS
-from sandboxes import FILES, PYTHON, Sandbox
+from sandboxes import FILES, PYTHON, sandbox_with
 from test_sandbox_policy import POLICY as ONE
 from test_sandbox_policy import Running
 
@@ -30,12 +30,7 @@ BASE = "http://host.openshell.internal:9090"
 OK = [200, "hello\n"]
 
 
-@pytest.fixture
-def sandbox(postern, user, workdir, upstream, leak_check):
-    made = Sandbox(postern, user, workdir)
-    made.write_policy(POLICY)
-    made.reach(upstream.port, 9090, 9091)
-    return made
+sandbox = sandbox_with(POLICY, 9090, 9091)
 
 
 def series(sandbox, *lines, **kwargs):

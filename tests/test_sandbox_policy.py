@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from sandboxes import CLIENT, FILES, PYTHON, Sandbox
+from sandboxes import CLIENT, FILES, PYTHON, sandbox_with
 
 POLICY = FILES + f"""\
 network_policies:
@@ -54,12 +54,7 @@ class Running:
         assert self.process.returncode == 0, said
 
 
-@pytest.fixture
-def sandbox(postern, user, workdir, upstream, leak_check):
-    made = Sandbox(postern, user, workdir)
-    made.write_policy(POLICY)
-    made.reach(upstream.port, 9090, 9091)
-    return made
+sandbox = sandbox_with(POLICY, 9090, 9091)
 
 
 def test_another_policy(sandbox):

@@ -48,7 +48,7 @@ int cmd_dispatch(const char *name, const struct command *list, size_t n, int arg
 int cmd_bases_path(const char *cache, char *out, size_t size);
 
 /* One line on stderr for each thing that the policy accepts but surely does not mean, such as a missing
- * `enforcement`; nothing for a policy that cannot be loaded. */
+ * `enforcement`. */
 void cmd_print_policy_warnings(const char *command, const struct policy *policy);
 
 /* Say how to use a command, for --help (stdout) or after a usage error (one line on stderr); return

@@ -123,6 +123,9 @@ extern int init_proc_fd; /* where its watchdog looks; -1: nowhere */
 
 #define MEMFILES_VIEWS 32
 
+/* For tdestroy() of a set whose members are numbers: there is nothing to free. */
+void memfiles_nothing(void *key);
+
 struct memfiles_view { /* a mount namespace, and a root in it */
 	char ns[32];
 	dev_t dev;

@@ -49,7 +49,7 @@ static bool add_to(void **set, uint64_t number)
 	return !tfind(key, set, compare) && tsearch(key, set, compare);
 }
 
-static void nothing(void *key)
+void memfiles_nothing(void *key)
 {
 	(void)key;
 }
@@ -81,7 +81,7 @@ static void unescape(char *path)
 	*to = '\0';
 }
 
-/* A line of mountinfo about a file system in memory: its device, which lies at *ret_path, and what it is. */
+/* A line of mountinfo about a file system in memory. path points into the line. */
 struct memory_mount {
 	dev_t device;
 	char *path;
@@ -331,8 +331,8 @@ uint64_t memfiles_look(struct memfiles *m, int proc_fd, unsigned ms)
 	if (!m->memfds)
 		m->memfds = device_of_memfds();
 	if (look_at_processes(m, proc_fd, clock_monotonic_ms() + ms)) {
-		tdestroy(m->inodes, nothing);
-		tdestroy(m->devices, nothing);
+		tdestroy(m->inodes, memfiles_nothing);
+		tdestroy(m->devices, memfiles_nothing);
 		*m = (struct memfiles){ .memfds = m->memfds,
 					.known = m->known,
 					.last = m->now,

@@ -129,11 +129,6 @@ static void add_process(int proc_fd, const char *pid, bool exact, struct usage *
 	u->shared += shared * 1024;
 }
 
-static void nothing(void *key)
-{
-	(void)key;
-}
-
 static int add_up(int proc_fd, bool exact, struct usage *ret)
 {
 	struct usage u = { .until_ms = clock_own_ms() + EXACT_MS };
@@ -145,7 +140,7 @@ static int add_up(int proc_fd, bool exact, struct usage *ret)
 		if (isdigit((unsigned char)entry->d_name[0]))
 			add_process(proc_fd, entry->d_name, exact, &u);
 	closedir(dir);
-	tdestroy(u.seen, nothing);
+	tdestroy(u.seen, memfiles_nothing);
 	*ret = u;
 	return 0;
 }
@@ -168,8 +163,8 @@ enum jail_reason watchdog_check(int proc_fd, const struct jail_watchdog *limits)
 {
 	static unsigned blind;
 	struct usage u = { 0 };
-	u.blind |= add_up(proc_fd, false, &u) < 0;
-	blind = u.blind ? blind + 1 : 0;
+	bool failed = add_up(proc_fd, false, &u) < 0;
+	blind = failed || u.blind ? blind + 1 : 0;
 	if (blind == BLIND_MAX)
 		return limits->memory ? JAIL_MEMORY : JAIL_PROCESSES;
 	if (limits->processes && u.tasks > limits->processes)

@@ -267,9 +267,8 @@ static bool send_again(struct conn *c)
 	if (!c->upstream || !c->plain || c->up_policy != proxy.policy_number ||
 	    c->up_wildcard != c->host_wildcard ||
 	    conn_dial_request(c, host, sizeof(host), &port, text, sizeof(text), &n) < 0 ||
-	    port != c->up_port || strcmp(host, c->up_host) != 0)
-		return false;
-	if (!relay_again(c, (struct span){ text, n }))
+	    port != c->up_port || strcmp(host, c->up_host) != 0 ||
+	    !relay_again(c, (struct span){ text, n }))
 		return false;
 	say_allowed(c);
 	if (c->client_ended)

@@ -151,8 +151,8 @@ void conn_linger(struct conn *c);
 
 /* Relay the request whose head dialer has sent over the connected upstream, and its response. */
 void relay_begin(struct conn *c, int fd);
-/* The same over the connection of the request before, where that stands: with this head, which stays at the front of the client's
- * input, since it may have to be dialed for after all. False when it does not. */
+/* The same over the connection that the request before has left: with this head, which stays at the front of the client's input,
+ * since it may have to be dialed for after all. False when something came over it meanwhile, be it its end. */
 bool relay_again(struct conn *c, struct span head);
 /* Be done with the server's connection, if there is one. */
 void relay_drop(struct conn *c);

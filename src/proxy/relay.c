@@ -484,8 +484,7 @@ bool relay_again(struct conn *c, struct span text)
 {
 	char byte;
 	/* What came meanwhile, and be it the end, is no answer to this request. */
-	if (!c->upstream || c->upstream_ended ||
-	    evbuffer_get_length(bufferevent_get_input(c->upstream)) ||
+	if (evbuffer_get_length(bufferevent_get_input(c->upstream)) ||
 	    recv(bufferevent_getfd(c->upstream), &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 ||
 	    errno != EAGAIN)
 		return false;
